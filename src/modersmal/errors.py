@@ -1,0 +1,63 @@
+"""The errors a user can meet: one sentence each, that says what is wrong, where, and what to do."""
+
+import difflib
+from collections.abc import Iterable
+
+EXIT_USER_ERROR = 1
+EXIT_STOPPED = 3
+EXIT_INTERRUPTED = 130
+EXIT_FAULT = 70
+
+
+class ModersmalError(Exception):
+    """Base of every error that is the user's to mend; the command line prints it as one sentence."""
+
+    exit_code = EXIT_USER_ERROR
+
+
+class RecipeError(ModersmalError):
+    """A recipe, option or setting is wrong."""
+
+
+class LanguageError(ModersmalError):
+    """A language is unknown, or Whisper has no token for it."""
+
+
+class AudioError(ModersmalError):
+    """A file is not audio that we open, or breaks a cap."""
+
+
+class CorpusError(ModersmalError):
+    """A source or a prepared corpus cannot be read."""
+
+
+class ModelError(ModersmalError):
+    """A model is missing, is not Whisper, or does not fit its tokenizer."""
+
+
+class CheckpointError(ModersmalError):
+    """A checkpoint is damaged, or does not belong to this run."""
+
+
+class TrainingError(ModersmalError):
+    """Training cannot start or go on: a broken batch, a loss that is not a number."""
+
+
+class StoreError(ModersmalError):
+    """A disk or a remote cannot be written or read."""
+
+
+class HubError(ModersmalError):
+    """The Hub cannot be reached, or refuses."""
+
+
+class Stopped(ModersmalError):
+    """Work was stopped with everything saved; the same command goes on."""
+
+    exit_code = EXIT_STOPPED
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return ` (did you mean 'x'?)` for the known name closest to `name`, or an empty string."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f" (did you mean {close[0]!r}?)" if close else ""
