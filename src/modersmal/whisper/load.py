@@ -1,0 +1,302 @@
+"""Load a Whisper from the Hub, a folder, a run or the package, and check that its parts fit.
+
+Weights are safetensors only: a pickled file can run code when it is opened.
+"""
+
+import json
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from tokenizers import Tokenizer
+from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalGeneration
+
+from modersmal.errors import HubError, ModelError
+from modersmal.language import MAX_TOKENS, Language, Vocabulary, resolve, tokenizer
+from modersmal.whisper.encoder import accept_variable_context
+from modersmal.whisper.generation import complete_generation
+from modersmal.whisper.tokens import special_ids
+
+BUNDLED = "bundled"
+CARD_FILE = "modersmal.json"
+_WEIGHTS = "model.safetensors"
+_WEIGHTS_INDEX = "model.safetensors.index.json"
+_POSITIONS = 1500
+_HUB_FILES = [
+    "config.json", "generation_config.json", "preprocessor_config.json", "processor_config.json",
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+    "vocab.json", "merges.txt", "normalizer.json", CARD_FILE,
+    _WEIGHTS, _WEIGHTS_INDEX, "model-*-of-*.safetensors",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Whisper:
+    """A Whisper with all that belongs to it.
+
+    `name` is what it was asked for as; `language` the language it was fine-tuned for, if
+    modersmal did so, and `base` the name of the model that this started from (its own otherwise).
+    """
+
+    model: WhisperForConditionalGeneration
+    tokenizer: Tokenizer
+    vocabulary: Vocabulary
+    mels: int
+    name: str
+    generation: GenerationConfig
+    folder: Path
+    language: Language | None = None
+    base: str = ""
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.device
+
+
+def load(
+    model: str,
+    *,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+    offline: bool = False,
+) -> Whisper:
+    """Load `model`: a Hub id, a folder, a run's folder, or "bundled".
+
+    The model is in evaluation mode, accepts any context up to 30 s, and uses SDPA attention.
+
+    Raises:
+        ModelError: missing, not a Whisper, only pickled weights, or parts that do not fit.
+        HubError: the Hub cannot be reached, or refuses.
+    """
+    folder = locate(model, offline=offline)
+    config = _config(folder, model)
+    words = _tokenizer(folder, model, Vocabulary.of_size(config.vocab_size))
+    card = _card(folder)
+    built = _built(config, folder, model)
+    generation = _generation(folder, config)
+    complete_generation(generation, config, words)
+    built.generation_config = generation
+    built.set_attn_implementation("sdpa")
+    torch.nn.Module.to(built, device=device, dtype=dtype)
+    accept_variable_context(built)
+    return Whisper(
+        model=built.eval(),
+        tokenizer=words,
+        vocabulary=Vocabulary.of_size(config.vocab_size),
+        mels=config.num_mel_bins,
+        name=model,
+        generation=generation,
+        folder=folder,
+        language=_language(card),
+        base=card.get("base", model),
+    )
+
+
+def locate(model: str, *, offline: bool = False) -> Path:
+    """Find the folder that holds `model`, downloading it where it is a Hub id.
+
+    Raises:
+        ModelError: there is no such folder, or the run has no finished model.
+        HubError: the Hub cannot be reached, or refuses.
+    """
+    if model == BUNDLED:
+        folder = Path(str(resources.files("modersmal"))) / "assets" / "base"
+        if not (folder / "config.json").is_file():
+            raise ModelError(f"the bundled base is not in this installation (no {folder})")
+        return folder
+    path = Path(model).expanduser()
+    if path.is_dir():
+        for folder in (path, path / "model"):
+            if (folder / "config.json").is_file():
+                return folder
+        if (path / "recipe.json").is_file():
+            raise ModelError(f"the run {model} has no finished model yet; train it to the end")
+        raise ModelError(f"{model} holds no model: it has no config.json")
+    if path.is_file():
+        raise ModelError(f"{model} is a file; give the folder that holds the model")
+    if model.startswith((".", "~", "/")) or model.count("/") != 1:
+        raise ModelError(
+            f"there is no model at {model}; give a folder, a Hub id such as openai/whisper-small, "
+            f"or {BUNDLED!r}"
+        )
+    return _download(model, offline)
+
+
+def _download(repo: str, offline: bool) -> Path:
+    import httpx
+    from huggingface_hub import errors, snapshot_download
+
+    try:
+        return Path(snapshot_download(repo, allow_patterns=_HUB_FILES, local_files_only=offline))
+    except errors.GatedRepoError as error:
+        raise HubError(
+            f"{repo} is gated: accept its terms on its Hub page and log in (`hf auth login`)"
+        ) from error
+    except errors.RepositoryNotFoundError as error:
+        raise HubError(
+            f"the Hub has no model {repo}, or it is private: check the name or log in "
+            "(`hf auth login`)"
+        ) from error
+    except errors.HFValidationError as error:
+        raise ModelError(f"{repo!r} is neither a folder nor a Hub id") from error
+    except errors.LocalEntryNotFoundError as error:
+        if offline:
+            raise HubError(
+                f"{repo} was not downloaded before; run once without --offline"
+            ) from error
+        raise HubError(
+            f"the Hub cannot be reached to download {repo}; check the network and run again, "
+            "or give a folder"
+        ) from error
+    except (errors.HfHubHTTPError, httpx.HTTPError, OSError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise HubError(f"{repo} could not be downloaded from the Hub: {reason}") from error
+
+
+def _json(path: Path, model: str) -> dict[str, Any]:
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path.name} of {model} cannot be read: {error}") from error
+    if not isinstance(table, dict):
+        raise ModelError(f"{path.name} of {model} is not a JSON object")
+    return table
+
+
+def _config(folder: Path, model: str) -> WhisperConfig:
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{model} has no config.json, so it is no model")
+    table = _json(folder / "config.json", model)
+    kind = table.get("model_type")
+    if kind != "whisper":
+        raise ModelError(f"{model} is not a Whisper model (its model_type is {kind!r})")
+    config = WhisperConfig.from_dict(table)
+    vocabulary = Vocabulary.of_size(config.vocab_size)
+    ids = special_ids(vocabulary)
+    if config.num_mel_bins not in (80, 128):
+        raise ModelError(f"{model} takes {config.num_mel_bins} mel bins; Whisper has 80 or 128")
+    positions = (config.max_source_positions, config.max_target_positions)
+    if positions != (_POSITIONS, MAX_TOKENS):
+        raise ModelError(f"{model} has {positions} positions; Whisper has {_POSITIONS, MAX_TOKENS}")
+    if (config.decoder_start_token_id, config.eos_token_id) != (ids.start, ids.end):
+        raise ModelError(
+            f"{model} starts with token {config.decoder_start_token_id} and ends with "
+            f"{config.eos_token_id}; its vocabulary says {ids.start} and {ids.end}"
+        )
+    if (folder / "preprocessor_config.json").is_file():
+        mels = _json(folder / "preprocessor_config.json", model).get("feature_size")
+        if mels not in (None, config.num_mel_bins):
+            raise ModelError(
+                f"{model} takes {config.num_mel_bins} mel bins, but its "
+                f"preprocessor_config.json makes {mels}"
+            )
+    # Ours is keyed by (seed, epoch, index); the model's own would draw from the global state.
+    config.apply_spec_augment = False
+    config.forced_decoder_ids = None
+    return config
+
+
+def _tokenizer(folder: Path, model: str, vocabulary: Vocabulary) -> Tokenizer:
+    """The model's own tokenizer, checked; Whisper's, where the model ships without."""
+    own = tokenizer(vocabulary)
+    if not (folder / "tokenizer.json").is_file():
+        if (folder / "vocab.json").is_file():
+            table = _json(folder / "vocab.json", model)
+            if any(table.get(token) != id_ for token, id_ in own.get_vocab(False).items() if token):
+                raise ModelError(
+                    f"{model} has a vocab.json that is not Whisper's, and no tokenizer.json"
+                )
+        return own
+    try:
+        found = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    except Exception as error:  # tokenizers raises plain Exception
+        raise ModelError(f"tokenizer.json of {model} cannot be read: {error}") from error
+    ids = special_ids(vocabulary)
+    expected = {
+        "<|endoftext|>": ids.end,
+        "<|startoftranscript|>": ids.start,
+        "<|transcribe|>": ids.transcribe,
+        "<|startofprev|>": ids.start_of_previous,
+        "<|notimestamps|>": ids.no_timestamps,
+        **{f"<|{code}|>": id_ for code, id_ in ids.languages.items()},
+    }
+    for token, id_ in expected.items():
+        if found.token_to_id(token) != id_:
+            raise ModelError(
+                f"tokenizer.json of {model} gives {token} the id {found.token_to_id(token)}, "
+                f"its weights {id_}: they do not belong together"
+            )
+    found.no_truncation()
+    found.no_padding()
+    return found
+
+
+def _built(config: WhisperConfig, folder: Path, model: str) -> WhisperForConditionalGeneration:
+    with torch.device("meta"):
+        built = WhisperForConditionalGeneration(config)
+    shapes = {name: value.shape for name, value in built.state_dict().items()}
+    weights = {}
+    for name, value in _weights(folder, model).items():
+        if name not in shapes:
+            continue
+        if value.shape != shapes[name]:
+            raise ModelError(
+                f"{model}: weight {name} is {tuple(value.shape)}, its config.json says "
+                f"{tuple(shapes[name])}"
+            )
+        weights[name] = value
+    embeddings = "model.decoder.embed_tokens.weight"
+    if config.tie_word_embeddings and embeddings in weights:
+        weights["proj_out.weight"] = weights[embeddings]
+    if missing := sorted(shapes.keys() - weights.keys()):
+        raise ModelError(
+            f"the weights of {model} lack {len(missing)} of {len(shapes)} parts, such as "
+            f"{missing[0]}"
+        )
+    built.load_state_dict(weights, assign=True)
+    built.tie_weights()
+    return built
+
+
+def _weights(folder: Path, model: str) -> dict[str, torch.Tensor]:
+    if (folder / _WEIGHTS).is_file():
+        names = {_WEIGHTS}
+    elif (folder / _WEIGHTS_INDEX).is_file():
+        index = _json(folder / _WEIGHTS_INDEX, model).get("weight_map")
+        names = {Path(str(name)).name for name in (index or {}).values()}
+    else:
+        raise ModelError(
+            f"{model} has no safetensors weights; pickled ones (.bin, .pt) can run code when they "
+            "are opened, so have it converted to safetensors first"
+        )
+    weights: dict[str, torch.Tensor] = {}
+    for name in sorted(names):
+        try:
+            weights |= load_file(folder / name)
+        except (OSError, SafetensorError) as error:
+            raise ModelError(f"{name} of {model} cannot be read: {error}") from error
+    return weights
+
+
+def _generation(folder: Path, config: WhisperConfig) -> GenerationConfig:
+    if (folder / "generation_config.json").is_file():
+        try:
+            return GenerationConfig.from_pretrained(folder)
+        except (OSError, ValueError) as error:
+            raise ModelError(f"generation_config.json in {folder} is damaged: {error}") from error
+    return GenerationConfig(
+        suppress_tokens=getattr(config, "suppress_tokens", None),
+        begin_suppress_tokens=getattr(config, "begin_suppress_tokens", None),
+    )
+
+
+def _card(folder: Path) -> dict[str, Any]:
+    return _json(folder / CARD_FILE, str(folder)) if (folder / CARD_FILE).is_file() else {}
+
+
+def _language(card: dict[str, Any]) -> Language | None:
+    return resolve(card["language"], card.get("language_token")) if "language" in card else None

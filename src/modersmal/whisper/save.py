@@ -1,0 +1,158 @@
+"""Save a complete model folder: whatever the base lacked, every runtime finds what it reads.
+
+Plain `transformers` (4 and 5) loads it, CTranslate2 converts it, faster-whisper runs the result.
+"""
+
+import json
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from tokenizers import Tokenizer
+from tokenizers.processors import TemplateProcessing
+from transformers import WhisperConfig, WhisperFeatureExtractor
+
+import modersmal
+from modersmal.errors import StoreError
+from modersmal.language import MAX_TOKENS, TIMESTAMP_COUNT, Language, Vocabulary, special_tokens
+from modersmal.whisper.generation import complete_generation
+from modersmal.whisper.load import CARD_FILE, Whisper
+from modersmal.whisper.tokens import special_ids
+
+CARD_SCHEMA = 1
+
+
+def save_complete(whisper: Whisper, folder: Path, language: Language | None) -> None:
+    """Write `whisper` to `folder`, in the dtype it has, with all that any runtime needs.
+
+    `language` is the real language, which cards and pages name; its `token` is the Whisper
+    language it is written under. None: the one the model has, if any.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    language = language or whisper.language
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        complete_generation(whisper.generation, whisper.model.config, whisper.tokenizer)
+        whisper.model.generation_config = whisper.generation
+        _save_weights(whisper, folder)
+        WhisperFeatureExtractor(feature_size=whisper.mels).save_pretrained(folder)
+        _save_tokenizer(whisper, folder)
+        _write_json(folder / CARD_FILE, card(whisper, language))
+    except OSError as error:
+        raise StoreError(
+            f"the model cannot be written to {folder}: {error.strerror or error}"
+        ) from error
+
+
+def card(whisper: Whisper, language: Language | None) -> dict[str, Any]:
+    """What modersmal itself wants to know of a model, as it stands in modersmal.json."""
+    named = {"language": language.code, "language_token": language.token} if language else {}
+    return {
+        "schema": CARD_SCHEMA,
+        **named,
+        **({"language_name": language.name} if language else {}),
+        "base": whisper.base or whisper.name,
+        "vocabulary": whisper.vocabulary.value,
+        "versions": {
+            "modersmal": modersmal.__version__,
+            **{package: metadata.version(package) for package in ("torch", "transformers")},
+        },
+    }
+
+
+def _save_weights(whisper: Whisper, folder: Path) -> None:
+    model = whisper.model
+    config = WhisperConfig.from_dict(model.config.to_dict())
+    config.architectures = [type(model).__name__]
+    config.dtype = model.dtype
+    config.save_pretrained(folder)
+    whisper.generation.save_pretrained(folder)
+    weights = {name: value.detach().contiguous() for name, value in model.state_dict().items()}
+    if config.tie_word_embeddings:
+        del weights["proj_out.weight"]
+    path = folder / "model.safetensors"
+    save_file(weights, path, metadata={"format": "pt"})
+    path.chmod(0o644)  # safetensors makes it the owner's only; a server may run as another user
+
+
+def _save_tokenizer(whisper: Whisper, folder: Path) -> None:
+    """The tokenizer as transformers 5 reads it, and the tables that the slow one of 4 reads."""
+    tokenizer = Tokenizer.from_str(whisper.tokenizer.to_str())
+    tokenizer.post_processor = _template(whisper.vocabulary)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    model = json.loads(tokenizer.to_str())["model"]
+    end = special_tokens(whisper.vocabulary)[0]
+    vocabulary = model["vocab"] | {end: special_ids(whisper.vocabulary).end}
+    _write_json(folder / "vocab.json", vocabulary)
+    pairs = [pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"]]
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *pairs, ""]), encoding="utf-8")
+    _write_json(folder / "added_tokens.json", _added(whisper.vocabulary, timestamps=True))
+    _write_json(folder / "special_tokens_map.json", _special_tokens_map(whisper.vocabulary))
+    _write_json(folder / "tokenizer_config.json", _tokenizer_config(whisper.vocabulary))
+    normalizer = whisper.folder / "normalizer.json"
+    if normalizer.is_file() and folder.resolve() != whisper.folder.resolve():
+        (folder / "normalizer.json").write_bytes(normalizer.read_bytes())
+
+
+def _template(vocabulary: Vocabulary) -> TemplateProcessing:
+    """What the tokenizer puts around a text unless told not to, as OpenAI's does."""
+    ids = special_ids(vocabulary)
+    names = {
+        "<|startoftranscript|>": ids.start,
+        "<|notimestamps|>": ids.no_timestamps,
+        "<|endoftext|>": ids.end,
+    }
+    start, no_timestamps, end = names
+    return TemplateProcessing(
+        single=f"{start}:0 {no_timestamps}:0 $A:0 {end}:0",
+        pair=f"{start}:0 {no_timestamps}:0 $A:0 $B:1 {end}:1",
+        special_tokens=list(names.items()),
+    )
+
+
+def _added(vocabulary: Vocabulary, *, timestamps: bool) -> dict[str, int]:
+    tokens = special_tokens(vocabulary)
+    shown = tokens if timestamps else tokens[:-TIMESTAMP_COUNT]
+    return {token: special_ids(vocabulary).end + place for place, token in enumerate(shown)}
+
+
+def _special_tokens_map(vocabulary: Vocabulary) -> dict[str, Any]:
+    end, *others = _added(vocabulary, timestamps=False)
+    return {
+        "additional_special_tokens": others,
+        **dict.fromkeys(("bos_token", "eos_token", "pad_token", "unk_token"), end),
+    }
+
+
+def _tokenizer_config(vocabulary: Vocabulary) -> dict[str, Any]:
+    special = _added(vocabulary, timestamps=False)
+    decoder = {
+        str(id_): {
+            "content": token,
+            "lstrip": False,
+            "normalized": False,
+            "rstrip": False,
+            "single_word": False,
+            "special": token in special,
+        }
+        for token, id_ in _added(vocabulary, timestamps=True).items()
+    }
+    return {
+        "added_tokens_decoder": decoder,
+        **_special_tokens_map(vocabulary),
+        "add_bos_token": False,
+        "add_prefix_space": False,
+        "clean_up_tokenization_spaces": False,
+        "errors": "replace",
+        "model_max_length": MAX_TOKENS,
+        "processor_class": "WhisperProcessor",
+        "return_attention_mask": False,
+        "tokenizer_class": "WhisperTokenizer",
+    }
+
+
+def _write_json(path: Path, table: dict[str, Any]) -> None:
+    path.write_text(json.dumps(table, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
