@@ -7,6 +7,7 @@ hold while decoding, so that a small file that decodes to hours costs nothing.
 """
 
 import io
+import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,8 @@ import soxr
 from modersmal.errors import AudioError
 
 SAMPLE_RATE = 16_000
-CHUNK_S = 30.0
+MIN_SOURCE_RATE_HZ = 4_000
+FULL_SCALE = 0.999
 MAX_BYTES = 4 * 1024**3
 MAX_DURATION_S = 24 * 3600.0
 
@@ -80,9 +82,7 @@ def sniff(head: bytes) -> str | None:
         return "mp3"
     if len(head) > 1 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0:
         return "aac"
-    if len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0:
-        return "mp3"
-    return None
+    return "mp3" if _is_mp3_frame(head) else None
 
 
 def decode(
@@ -151,71 +151,117 @@ class _Block:
 
 def _read_head(path: Path, name: str) -> tuple[bytes, int]:
     try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise AudioError(f"{name} is not a file")
         with path.open("rb") as file:
-            return file.read(_SNIFFED_BYTES), path.stat().st_size
+            return file.read(_SNIFFED_BYTES), status.st_size
     except FileNotFoundError:
         raise AudioError(f"{name} does not exist") from None
+    except ValueError:
+        raise AudioError(f"{name!r} cannot be a path") from None
     except OSError as error:
         raise AudioError(f"{name} cannot be read: {error.strerror}") from error
 
 
 def _is_text(head: bytes) -> bool:
-    try:
-        return head.decode("utf-8").isprintable() or head.decode("utf-8").strip().isascii()
-    except UnicodeDecodeError:
+    """Whether `head` is UTF-8 without control characters; its last character may be cut."""
+    text = head.decode("utf-8", errors="ignore")
+    cut = len(head) - len(text.encode("utf-8"))
+    return cut < 4 and all(letter.isprintable() or letter in "\t\r\n\f\ufeff" for letter in text)
+
+
+def _is_mp3_frame(head: bytes) -> bool:
+    """Whether `head` begins with the header of an MPEG audio frame, layer II or III."""
+    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
         return False
+    version, layer = head[1] >> 3 & 3, head[1] >> 1 & 3
+    bitrate, rate = head[2] >> 4, head[2] >> 2 & 3
+    return version != 1 and layer in (1, 2) and bitrate not in (0, 15) and rate != 3
 
 
-def _collect(
-    blocks: Iterable[_Block], container: str, name: str, max_duration_s: float
-) -> Audio:
-    parts: list[np.ndarray] = []
-    frames, peak, at_full_scale, values, rate_hz, channels = 0, 0.0, 0, 0, 0, 0
-    for block in blocks:
-        rate_hz, channels = block.rate_hz, block.samples.shape[1]
-        frames += len(block.samples)
-        if frames > max_duration_s * rate_hz:
-            raise AudioError(f"{name} is longer than the cap of {max_duration_s:g} s")
+class _Mono:
+    """Mixes blocks down and resamples them as they come, so that memory holds only the result."""
+
+    def __init__(self, name: str, max_duration_s: float) -> None:
+        self.name, self.max_duration_s = name, max_duration_s
+        self.parts: list[np.ndarray] = []
+        self.frames = self.values = self.at_full_scale = self.rate_hz = self.channels = 0
+        self.peak = 0.0
+        self.resampler: soxr.ResampleStream | None = None
+
+    def add(self, block: _Block) -> None:
+        if not self.frames:
+            self._begin(block)
+        if (block.rate_hz, block.samples.shape[1]) != (self.rate_hz, self.channels):
+            raise _Damaged("its sample rate or its channels change midway")
+        self.frames += len(block.samples)
+        if self.frames > self.max_duration_s * self.rate_hz:
+            raise AudioError(f"{self.name} is longer than the cap of {self.max_duration_s:g} s")
         magnitude = np.abs(block.samples)
-        peak = max(peak, float(magnitude.max(initial=0.0)))
-        at_full_scale += int(np.count_nonzero(magnitude >= 0.999))
-        values += magnitude.size
-        parts.append(block.samples.mean(axis=1) if channels > 1 else block.samples[:, 0])
-    if not frames:
-        raise AudioError(f"{name} holds no samples")
-    if not np.isfinite(peak):
-        raise AudioError(f"{name} holds samples that are not numbers")
-    mono = np.concatenate(parts)
-    if rate_hz != SAMPLE_RATE:
-        mono = soxr.resample(mono, rate_hz, SAMPLE_RATE)
-    samples = np.ascontiguousarray(mono, dtype=np.float32)
-    return Audio(samples, container, rate_hz, channels, peak, at_full_scale / values)
+        self.peak = float(np.maximum(self.peak, magnitude.max(initial=0.0)))
+        if not np.isfinite(self.peak):
+            raise AudioError(f"{self.name} holds samples that are not numbers")
+        self.at_full_scale += int(np.count_nonzero(magnitude >= FULL_SCALE))
+        self.values += magnitude.size
+        mono = block.samples.mean(axis=1) if self.channels > 1 else block.samples[:, 0]
+        self.parts.append(self.resampler.resample_chunk(mono) if self.resampler else mono)
+
+    def finish(self, container: str) -> Audio:
+        if not self.frames:
+            raise AudioError(f"{self.name} holds no samples")
+        if self.resampler:
+            self.parts.append(self.resampler.resample_chunk(np.empty(0, np.float32), last=True))
+        samples = np.ascontiguousarray(np.concatenate(self.parts), dtype=np.float32)
+        clipped = self.at_full_scale / self.values
+        return Audio(samples, container, self.rate_hz, self.channels, self.peak, clipped)
+
+    def _begin(self, block: _Block) -> None:
+        self.rate_hz, self.channels = block.rate_hz, block.samples.shape[1]
+        if self.rate_hz < MIN_SOURCE_RATE_HZ:
+            raise AudioError(
+                f"{self.name} has {self.rate_hz:,} samples a second, too few for speech "
+                f"({MIN_SOURCE_RATE_HZ:,} at least)"
+            )
+        if self.rate_hz != SAMPLE_RATE:
+            self.resampler = soxr.ResampleStream(self.rate_hz, SAMPLE_RATE, 1, dtype="float32")
+
+
+def _collect(blocks: Iterable[_Block], container: str, name: str, max_duration_s: float) -> Audio:
+    mono = _Mono(name, max_duration_s)
+    for block in blocks:
+        mono.add(block)
+    return mono.finish(container)
+
+
+def _open(source: bytes | Path | str) -> BinaryIO:
+    return io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb")
 
 
 def _soundfile_blocks(source: bytes | Path | str, container: str) -> Iterator[_Block]:
-    file: BinaryIO | str = io.BytesIO(source) if isinstance(source, bytes) else str(source)
-    try:
-        with soundfile.SoundFile(file) as audio:
-            while len(block := audio.read(_BLOCK_FRAMES, dtype="float32", always_2d=True)):
-                yield _Block(block, audio.samplerate)
-    except soundfile.LibsndfileError as error:
-        raise _Damaged(str(error.error_string)) from error
+    with _open(source) as file:
+        # A descriptor rather than a name, whose extension libsndfile would weigh.
+        opened = file if isinstance(source, bytes) else file.fileno()
+        try:
+            with soundfile.SoundFile(opened, closefd=False) as audio:
+                while len(block := audio.read(_BLOCK_FRAMES, dtype="float32", always_2d=True)):
+                    yield _Block(block, audio.samplerate)
+        except soundfile.LibsndfileError as error:
+            raise _Damaged(str(error.error_string)) from error
 
 
 def _av_blocks(source: bytes | Path | str, container: str) -> Iterator[_Block]:
     import av
 
-    data = source if isinstance(source, bytes) else Path(source).read_bytes()
     try:
-        with av.open(io.BytesIO(data), format=CONTAINERS[container]) as opened:
+        with _open(source) as file, av.open(file, format=CONTAINERS[container]) as opened:
             if not opened.streams.audio:
                 raise _Damaged("it has no audio track")
-            stream = opened.streams.audio[0]
-            resampler = av.AudioResampler(format="fltp")
-            for frame in opened.decode(stream):
-                for planar in resampler.resample(frame):
+            to_float = av.AudioResampler(format="fltp")  # changes neither rate nor channels
+            for frame in opened.decode(opened.streams.audio[0]):
+                for planar in to_float.resample(frame):
                     yield _Block(planar.to_ndarray().T, planar.sample_rate)
-            for planar in resampler.resample(None):
-                yield _Block(planar.to_ndarray().T, planar.sample_rate)
     except av.FFmpegError as error:
         raise _Damaged(str(error.strerror or error)) from error
+    except ValueError as error:
+        raise _Damaged("its sample rate or its channels change midway") from error

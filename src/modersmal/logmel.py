@@ -17,6 +17,7 @@ WINDOW_SAMPLES = 400
 HOP_SAMPLES = 160
 FRAMES_PER_S = SAMPLE_RATE // HOP_SAMPLES
 WINDOW_FRAMES = 3000
+_FEWEST_FRAMES = 64  # a product of fewer columns takes another path on the CPU and rounds otherwise
 
 
 @cache
@@ -56,7 +57,7 @@ def pad_clips(clips: list[np.ndarray], frames: int) -> Tensor:
     Two hops more than needed keep the last frames from reflecting, up to 30 s, where Whisper's
     own padding ends and its last frames reflect too; `log_mel(...)[..., :frames]` drops them.
     """
-    width = min((frames + 2), WINDOW_FRAMES) * HOP_SAMPLES
+    width = min(max(frames + 2, _FEWEST_FRAMES), WINDOW_FRAMES) * HOP_SAMPLES
     batch = torch.zeros(len(clips), width)
     for row, clip in enumerate(clips):
         batch[row, : len(clip)] = torch.from_numpy(clip)

@@ -1,0 +1,308 @@
+"""Every container opens to the same 16 kHz mono; everything else is refused in one sentence."""
+
+import io
+import os
+import struct
+import time
+import tracemalloc
+import wave
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import soundfile
+import soxr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from modersmal import audio
+from modersmal.audio import SAMPLE_RATE, decode
+from modersmal.errors import AudioError
+
+
+def tone(seconds: float, rate_hz: int = SAMPLE_RATE, pitch_hz: float = 440.0) -> np.ndarray:
+    """A swelling tone, (n,) float32, so that shifts and gains show."""
+    time_s = np.arange(round(seconds * rate_hz)) / rate_hz
+    swell = 0.1 + 0.4 * np.sin(np.pi * time_s / max(seconds, 1e-9))
+    return (swell * np.sin(2 * np.pi * pitch_hz * time_s)).astype(np.float32)
+
+
+def written(samples: np.ndarray, rate_hz: int, **options: str) -> bytes:
+    out = io.BytesIO()
+    soundfile.write(out, samples, rate_hz, **options)
+    return out.getvalue()
+
+
+def encoded(samples: np.ndarray, rate_hz: int, container: str, codec: str) -> bytes:
+    """Encode mono samples with FFmpeg, for the containers that libsndfile lacks."""
+    out = io.BytesIO()
+    with av.open(out, "w", format=container) as opened:
+        stream = opened.add_stream(codec, rate=rate_hz, layout="mono")
+        frame = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
+        frame.sample_rate = rate_hz
+        resampler = av.AudioResampler(
+            format=stream.format.name, layout="mono", rate=rate_hz, frame_size=stream.frame_size
+        )
+        for part in [*resampler.resample(frame), *resampler.resample(None)]:
+            opened.mux(stream.encode(part))
+        opened.mux(stream.encode(None))
+    return out.getvalue()
+
+
+def silent_opus(seconds: int) -> bytes:
+    """Ogg Opus of silence, made quickly: one packet, again and again."""
+    out = io.BytesIO()
+    with av.open(out, "w", format="ogg") as opened:
+        stream = opened.add_stream("libopus", rate=48_000, layout="mono")
+        stream.codec_context.options = {"frame_duration": "60"}
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 2880), np.float32), "flt", "mono")
+        frame.sample_rate = 48_000
+        packet = bytes([*stream.encode(frame), *stream.encode(None)][0])
+        for index in range(round(seconds / 0.06)):
+            copy = av.Packet(packet)
+            copy.stream, copy.time_base = stream, Fraction(1, 48_000)
+            copy.pts = copy.dts = index * 2880
+            copy.duration = 2880
+            opened.mux(copy)
+    return out.getvalue()
+
+
+def correlation(one: np.ndarray, other: np.ndarray) -> float:
+    """The best correlation over the shifts that codecs add, up to 0.15 s."""
+    length = min(len(one), len(other)) - 2400
+    window = one[1200 : 1200 + length]
+    return max(
+        float(np.corrcoef(window, other[1200 + shift : 1200 + shift + length])[0, 1])
+        for shift in range(-1200, 1200, 2)
+        if 1200 + shift + length <= len(other)
+    )
+
+
+SPEECH = tone(2.0, 24_000)
+CONTENT = {
+    "wav": lambda: written(SPEECH, 24_000, format="WAV"),
+    "wav-float": lambda: written(SPEECH, 24_000, format="WAV", subtype="FLOAT"),
+    "wav-24": lambda: written(SPEECH, 24_000, format="WAV", subtype="PCM_24"),
+    "wav-mulaw": lambda: written(SPEECH, 24_000, format="WAV", subtype="ULAW"),
+    "rf64": lambda: written(SPEECH, 24_000, format="RF64"),
+    "flac": lambda: written(SPEECH, 24_000, format="FLAC"),
+    "mp3": lambda: written(SPEECH, 24_000, format="MP3"),
+    "vorbis": lambda: written(SPEECH, 24_000, format="OGG", subtype="VORBIS"),
+    "opus": lambda: written(SPEECH, 24_000, format="OGG", subtype="OPUS"),
+    "aiff": lambda: written(SPEECH, 24_000, format="AIFF"),
+    "m4a": lambda: encoded(SPEECH, 24_000, "ipod", "aac"),
+    "mp4": lambda: encoded(SPEECH, 24_000, "mp4", "aac"),
+    "mov-alac": lambda: encoded(SPEECH, 24_000, "mov", "alac"),
+    "webm-opus": lambda: encoded(SPEECH, 24_000, "webm", "libopus"),
+    "mkv-aac": lambda: encoded(SPEECH, 24_000, "matroska", "aac"),
+    "aac": lambda: encoded(SPEECH, 24_000, "adts", "aac"),
+    "mp2": lambda: encoded(SPEECH, 24_000, "mp2", "mp2"),
+}
+CONTAINER_OF = {
+    "rf64": "wav", "vorbis": "ogg", "opus": "ogg", "m4a": "mp4", "mkv-aac": "webm", "mp2": "mp3",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", CONTENT)
+def test_every_container_opens_to_16_khz_mono(kind: str, tmp_path: Path) -> None:
+    content = CONTENT[kind]()
+    path = tmp_path / "no-extension"
+    path.write_bytes(content)
+    opened = decode(path)
+    assert opened.container == CONTAINER_OF.get(kind, kind.split("-")[0].replace("mov", "mp4"))
+    assert opened.samples.dtype == np.float32
+    assert opened.samples.ndim == 1
+    assert opened.duration_s == pytest.approx(2.0, abs=0.15)
+    assert correlation(tone(2.0), opened.samples) > 0.99
+    assert np.array_equal(decode(content).samples, opened.samples)
+
+
+@pytest.mark.parametrize("rate_hz", [8_000, 11_025, 16_000, 22_050, 44_100, 48_000, 192_000])
+@pytest.mark.parametrize("channels", [1, 2, 8])
+def test_samples_equal_the_reference(rate_hz: int, channels: int) -> None:
+    """Mixing and resampling in blocks gives what they give in one piece."""
+    generator = np.random.default_rng(rate_hz)
+    samples = generator.normal(0, 0.1, (5 * rate_hz, channels)).astype(np.float32)
+    opened = decode(written(samples, rate_hz, format="WAV", subtype="FLOAT"))
+    mono = samples.mean(axis=1) if channels > 1 else samples[:, 0]
+    reference = soxr.resample(mono, rate_hz, SAMPLE_RATE) if rate_hz != SAMPLE_RATE else mono
+    assert np.array_equal(opened.samples, reference)
+    assert (opened.source_rate_hz, opened.channels) == (rate_hz, channels)
+    assert opened.peak == np.abs(samples).max()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 3000), st.sampled_from([8_000, 16_000, 48_000]))
+def test_any_length_survives(frames: int, rate_hz: int) -> None:
+    opened = decode(written(tone(1.0, rate_hz)[:frames], rate_hz, format="WAV"))
+    assert opened.duration_s == pytest.approx(frames / min(rate_hz, 10**9), abs=2 / SAMPLE_RATE)
+
+
+def test_clipping_is_measured_before_mixing() -> None:
+    samples = np.zeros((1000, 2), np.float32)
+    samples[:100, 0] = 1.0
+    samples[:100, 1] = -1.0
+    opened = decode(written(samples, SAMPLE_RATE, format="WAV", subtype="FLOAT"))
+    assert opened.clipped == pytest.approx(0.1)
+    assert opened.peak == 1.0
+    assert not opened.samples.any()
+
+
+def test_our_own_encodings_open() -> None:
+    speech = tone(1.0)
+    assert np.abs(decode(audio.encode_flac(speech)).samples - speech).max() < 2 / 2**15
+    assert correlation(speech, decode(audio.encode_opus(speech)).samples) > 0.95
+
+
+# Hostile and broken input ------------------------------------------------------------------------
+
+SECRET = "the secret beside it"
+SDP = "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio 9 RTP/AVP 0\n"
+PLAYLIST = "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nsecret.wav\n#EXT-X-ENDLIST\n"
+CONCATENATION = "ffconcat version 1.0\nfile secret.wav\n"
+BAD = {
+    "sdp": (SDP.encode(), "text"),
+    "ffconcat": (CONCATENATION.encode(), "text"),
+    "hls": (PLAYLIST.encode(), "text"),
+    "dash": (b'<?xml version="1.0"?><MPD><BaseURL>secret.wav</BaseURL></MPD>', "text"),
+    "concat-with-bom": ("\ufeff" + CONCATENATION).encode("utf-8"),
+    "utf-16": ("\ufeff" + PLAYLIST).encode("utf-16"),
+    "swedish": ("Räksmörgåsar och smörgåsbord på en ö i älven. " * 3).encode(),
+    "zeros": bytes(5000),
+    "zip": b"PK\x03\x04" + bytes(100),
+    "png": b"\x89PNG\r\n\x1a\n" + bytes(100),
+    "avi": b"RIFF\x00\x10\x00\x00AVI LIST" + bytes(100),
+    "cut-wav": written(SPEECH, 24_000, format="WAV")[:30],
+    "cut-flac": written(SPEECH, 24_000, format="FLAC")[:200],
+    "cut-mp4": encoded(SPEECH, 24_000, "mp4", "aac")[:300],
+    "cut-webm": encoded(SPEECH, 24_000, "webm", "libopus")[:80],
+    "junk-mp3": b"\xff\xfb\x90\x00" + bytes(range(256)),
+    "junk-ogg": b"OggS" + bytes(200),
+    "junk-mp4": b"\x00\x00\x00\x18ftypmp42" + bytes(200),
+    "no-samples": written(np.zeros(0, np.float32), 16_000, format="WAV"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+@pytest.mark.parametrize("extension", ["wav", "mp3", "m3u8", "raw"])
+def test_bad_content_is_refused_whatever_its_name(
+    kind: str, extension: str, tmp_path: Path
+) -> None:
+    content, word = BAD[kind] if isinstance(BAD[kind], tuple) else (BAD[kind], "")
+    (tmp_path / "secret.wav").write_bytes(written(SPEECH, 24_000, format="WAV"))
+    path = tmp_path / f"clip.{extension}"
+    path.write_bytes(content)
+    with pytest.raises(AudioError) as refused:
+        decode(path)
+    message = str(refused.value)
+    assert str(path) in message
+    assert word in message
+    assert "\n" not in message
+    with pytest.raises(AudioError):
+        decode(content, name="clip 7")
+
+
+def test_an_extension_never_decides(tmp_path: Path) -> None:
+    for extension in ("raw", "vox", "mp3", "txt"):
+        path = tmp_path / f"clip.{extension}"
+        path.write_bytes(CONTENT["wav"]())
+        assert decode(path).container == "wav"
+
+
+def test_missing_empty_folder_and_pipe(tmp_path: Path) -> None:
+    (tmp_path / "empty.wav").write_bytes(b"")
+    os.mkfifo(tmp_path / "pipe.wav")
+    for name, words in {
+        "missing.wav": "does not exist",
+        "empty.wav": "is empty",
+        "pipe.wav": "is not a file",
+        ".": "is not a file",
+        "\0": "cannot be a path",
+    }.items():
+        with pytest.raises(AudioError, match=words):
+            decode(str(tmp_path / name))
+    with pytest.raises(AudioError, match="clip 7 is empty"):
+        decode(b"", name="clip 7")
+
+
+def test_five_hours_in_a_small_file_stop_at_the_cap() -> None:
+    """The cap holds while decoding: neither time nor memory of what lies behind it is spent."""
+    content = silent_opus(5 * 3600)
+    assert len(content) < 10 * 2**20
+    assert soundfile.info(io.BytesIO(content)).duration == pytest.approx(5 * 3600, abs=1)
+    tracemalloc.start()
+    started = time.process_time()
+    with pytest.raises(AudioError, match="longer than the cap of 30 s"):
+        decode(content, max_duration_s=30)
+    assert time.process_time() - started < 2
+    assert tracemalloc.get_traced_memory()[1] < 50 * 2**20
+    tracemalloc.stop()
+
+
+def test_bytes_over_the_cap_are_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "sparse.wav"
+    with path.open("wb") as file:
+        file.write(CONTENT["wav"]())
+        file.truncate(8 * 1024**3)
+    with pytest.raises(AudioError, match="over the cap"):
+        decode(path)
+    with pytest.raises(AudioError, match="over the cap of 100"):
+        decode(CONTENT["wav"](), max_bytes=100)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("place", [0, 70_000, -1])
+def test_samples_that_are_not_numbers_are_refused(value: float, place: int) -> None:
+    samples = tone(5.0)
+    samples[place] = value
+    with pytest.raises(AudioError, match="not numbers"):
+        decode(written(samples, SAMPLE_RATE, format="WAV", subtype="FLOAT"))
+
+
+def test_a_rate_too_low_for_speech_is_refused() -> None:
+    out = io.BytesIO()
+    with wave.open(out, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(1)
+        file.writeframes(bytes(20_000))
+    with pytest.raises(AudioError, match="samples a second"):
+        decode(out.getvalue())
+
+
+def test_a_wav_that_lies_about_its_length_gives_what_is_there() -> None:
+    content = bytearray(CONTENT["wav"]())
+    content[40:44] = struct.pack("<I", 0x7FFFFFFF)
+    assert decode(bytes(content)).duration_s == pytest.approx(2.0, abs=0.01)
+
+
+def test_half_a_file_is_refused_or_shorter() -> None:
+    for kind, make in CONTENT.items():
+        content = make()
+        try:
+            assert decode(content[: len(content) // 2]).duration_s < 2.2, kind
+        except AudioError as refused:
+            assert "cannot be decoded" in str(refused)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_no_bytes_crash_it(data: st.DataObject) -> None:
+    """Damage anywhere gives audio or an AudioError, never another exception."""
+    kind = data.draw(st.sampled_from(sorted(_DAMAGED)))
+    content = bytearray(_DAMAGED[kind])
+    for _ in range(data.draw(st.integers(1, 8))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        opened = decode(bytes(content), max_duration_s=60)
+    except AudioError:
+        return
+    assert np.isfinite(opened.samples).all()
+    assert opened.duration_s <= 60.1
+
+
+_DAMAGED = {
+    kind: CONTENT[kind]() for kind in ("wav", "flac", "mp3", "opus", "m4a", "webm-opus", "aac")
+}
