@@ -278,13 +278,15 @@ def test_a_wav_that_lies_about_its_length_gives_what_is_there() -> None:
     assert decode(bytes(content)).duration_s == pytest.approx(2.0, abs=0.01)
 
 
-def test_half_a_file_is_refused_or_shorter() -> None:
-    for kind, make in CONTENT.items():
-        content = make()
-        try:
-            assert decode(content[: len(content) // 2]).duration_s < 2.2, kind
-        except AudioError as refused:
-            assert "cannot be decoded" in str(refused)
+@pytest.mark.parametrize("kind", CONTENT)
+def test_half_a_file_is_shorter_or_refused(kind: str) -> None:
+    """Where the index stands at the end or a checksum breaks there is nothing to open."""
+    content = CONTENT[kind]()
+    try:
+        left_s = decode(content[: len(content) // 2]).duration_s
+    except AudioError:
+        left_s = 0.0
+    assert left_s < 1.7
 
 
 @settings(max_examples=150, deadline=None)

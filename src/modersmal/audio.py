@@ -37,9 +37,10 @@ CONTAINERS = {
     "aac": "aac",
 }
 _BY_SOUNDFILE = {"wav", "flac", "mp3", "ogg", "aiff"}
-EXTENSIONS = frozenset(
-    ".wav .flac .mp3 .mpga .mpeg .ogg .oga .opus .aif .aiff .m4a .mp4 .mov .webm .mkv .aac".split()
-)
+EXTENSIONS = frozenset({
+    ".wav", ".flac", ".mp3", ".mpga", ".mpeg", ".ogg", ".oga", ".opus", ".aif", ".aiff",
+    ".m4a", ".mp4", ".mov", ".webm", ".mkv", ".aac",
+})  # fmt: skip
 _SNIFFED_BYTES = 64
 _BLOCK_FRAMES = 1 << 16
 
@@ -254,7 +255,7 @@ def _av_blocks(source: bytes | Path | str, container: str) -> Iterator[_Block]:
     import av
 
     try:
-        with _open(source) as file, av.open(file, format=CONTAINERS[container]) as opened:
+        with _open(source) as file, av.open(file, "r", CONTAINERS[container]) as opened:
             if not opened.streams.audio:
                 raise _Damaged("it has no audio track")
             to_float = av.AudioResampler(format="fltp")  # changes neither rate nor channels
