@@ -40,6 +40,7 @@ class Whisper:
 
     `name` is what it was asked for as; `language` the language it was fine-tuned for, if
     modersmal did so, and `base` the name of the model that this started from (its own otherwise).
+    `context` is "dynamic" where it was trained on less than 30 s at a time; "full" needs padding.
     """
 
     model: WhisperForConditionalGeneration
@@ -51,6 +52,7 @@ class Whisper:
     folder: Path
     language: Language | None = None
     base: str = ""
+    context: str = "full"
 
     @property
     def device(self) -> torch.device:
@@ -93,6 +95,7 @@ def load(
         folder=folder,
         language=_language(card),
         base=card.get("base", model),
+        context=card.get("context", "full"),
     )
 
 
@@ -127,7 +130,6 @@ def locate(model: str, *, offline: bool = False) -> Path:
 
 
 def _download(repo: str, offline: bool) -> Path:
-    import httpx
     from huggingface_hub import errors, snapshot_download
 
     try:
@@ -152,7 +154,7 @@ def _download(repo: str, offline: bool) -> Path:
             f"the Hub cannot be reached to download {repo}; check the network and run again, "
             "or give a folder"
         ) from error
-    except (errors.HfHubHTTPError, httpx.HTTPError, OSError) as error:
+    except (errors.HTTPError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise HubError(f"{repo} could not be downloaded from the Hub: {reason}") from error
 

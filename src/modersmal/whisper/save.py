@@ -56,6 +56,7 @@ def card(whisper: Whisper, language: Language | None) -> dict[str, Any]:
         **({"language_name": language.name} if language else {}),
         "base": whisper.base or whisper.name,
         "vocabulary": whisper.vocabulary.value,
+        "context": whisper.context,
         "versions": {
             "modersmal": modersmal.__version__,
             **{package: metadata.version(package) for package in ("torch", "transformers")},
