@@ -4,13 +4,16 @@ Every key carries its default, unit and effect here, and only here: `modersmal i
 comments and the guide's reference is generated from them.
 """
 
+import re
 import tomllib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from modersmal.errors import RecipeError, nearest
+from modersmal.language import resolve
 
 Codec = Literal["original", "flac", "opus"]
 Normaliser = Literal["none", "modersmal", "whisper-basic", "custom"]
@@ -28,31 +31,38 @@ class DataConfig(Section):
     sources: list[str] = Field(
         default=[],
         description="What to train on: Common Voice releases (folder or .tar.gz), CSV/TSV/JSONL "
-        "manifests, folders of audio with same-named .txt files.",
+        "manifests, folders of audio with same-named .txt files. Must be set; several are joined.",
     )
     codec: Codec = Field(
         default="original",
         description="How clips are kept: 'original' keeps the bytes as they came (smallest for "
-        "MP3), 'flac' and 'opus' re-encode at 16 kHz mono.",
+        "MP3), 'flac' and 'opus' re-encode at 16 kHz mono. Choose 'opus' where WAV sources fill "
+        "the disk.",
     )
     workers: int = Field(
-        default=0, ge=0, description="Processes that decode and check; 0: one per core."
+        default=0,
+        ge=0,
+        description="Processes that decode and check; 0: one per core. The corpus is the "
+        "same whatever the number; lower it to leave cores to others.",
     )
     disjoint: bool = Field(
         default=False,
-        description="Drop from train every clip whose speaker or sentence is in dev or test.",
+        description="Drop from train every clip whose speaker or sentence is in dev or test. Turn "
+        "it on where `modersmal inspect` reports an overlap: scores are too good otherwise.",
     )
     dev_share: float = Field(
         default=0.05,
         ge=0,
         lt=0.5,
-        description="Share of the speakers that become dev where the source has no splits.",
+        description="Share of the speakers that become dev where the source has no splits. Raise "
+        "it where the corpus is small, so that dev has some hundred clips.",
     )
     test_share: float = Field(
         default=0.05,
         ge=0,
         lt=0.5,
-        description="Share of the speakers that become test where the source has no splits.",
+        description="Share of the speakers that become test where the source has no splits; as for "
+        "dev_share. 0 where the test set is a corpus of its own.",
     )
 
 
@@ -60,14 +70,18 @@ class TextConfig(Section):
     """The style in which the model learns to write."""
 
     case: Literal["keep", "lower"] = Field(
-        default="keep", description="'lower' writes everything in lower case."
+        default="keep",
+        description="'lower' writes everything in lower case; for sources that differ in it.",
     )
     punctuation: Literal["keep", "strip"] = Field(
-        default="keep", description="'strip' removes punctuation; letters and marks stay."
+        default="keep",
+        description="'strip' removes punctuation; letters and marks stay. For sources that differ "
+        "in it, and for models whose text is only searched.",
     )
     replace: dict[str, str] = Field(
         default={},
-        description="Literal replacements made first, as { \"from\" = \"to\" }, for house style.",
+        description='Literal replacements made first, as { "from" = "to" }, for house style and '
+        "for misspellings that a source repeats.",
     )
 
 
@@ -75,106 +89,137 @@ class ChecksConfig(Section):
     """What a clip must be like; see rejected.jsonl for what was not."""
 
     min_duration_s: float = Field(
-        default=0.2, ge=0, description="Seconds. Shorter clips are rejected."
+        default=0.2,
+        ge=0,
+        description="Seconds. Shorter clips are rejected. Lower it for single words said fast.",
     )
     max_duration_s: float = Field(
         default=30.0,
         gt=0,
         le=30,
-        description="Seconds, at most 30, Whisper's window. Longer clips are rejected.",
+        description="Seconds, at most 30, Whisper's window. Longer clips are rejected. Lower it "
+        "where a few long clips keep batches from fitting into memory.",
     )
     silence_db: float = Field(
         default=-65.0,
         le=0,
-        description="dB of full scale. A clip whose loudest 0.1 s stays below it is silent.",
+        description="dB of full scale. A clip whose loudest 0.1 s stays below it is silent. Lower "
+        "it for very quiet recordings.",
     )
     clipped_share: float = Field(
         default=0.02,
         gt=0,
         le=1,
-        description="Share of samples at full scale from which a clip counts as clipped.",
+        description="Share of samples at full scale from which a clip counts as clipped. Raise it "
+        "where loud but usable recordings are rejected.",
     )
     max_characters_per_s: float = Field(
         default=40.0,
         gt=0,
         description="Letters a second, above which the text cannot belong to the clip "
-        "(a third of it for scripts that write syllables or words).",
+        "(a third of it for scripts that write syllables or words). Raise it for very fast speech.",
     )
     min_characters_per_s: float = Field(
         default=0.25,
         ge=0,
-        description="Letters a second, below which the text cannot belong to the clip.",
+        description="Letters a second, below which the text cannot belong to the clip. Lower it "
+        "where clips hold long pauses.",
     )
 
 
 class SpecAugmentConfig(Section):
     """Masks over the log-mel, drawn anew for each clip and epoch."""
 
-    time_masks: int = Field(default=2, ge=0, description="Spans masked per clip; 0 turns it off.")
+    time_masks: int = Field(
+        default=2, ge=0, description="Spans masked per clip; 0: none. More for little data."
+    )
     time_share: float = Field(
-        default=0.05, ge=0, le=0.5, description="Longest span, as a share of the clip."
+        default=0.05,
+        ge=0,
+        le=0.5,
+        description="Longest span, as a share of the clip; the smaller the safer.",
     )
     frequency_masks: int = Field(
-        default=2, ge=0, description="Bands masked per clip; 0 turns it off."
+        default=2, ge=0, description="Bands masked per clip; 0: none. More for little data."
     )
-    frequency_mels: int = Field(default=15, ge=0, le=64, description="Widest band, in mel bins.")
+    frequency_mels: int = Field(
+        default=15, ge=0, le=64, description="Widest band, in mel bins (of 80 or 128)."
+    )
 
 
 class TrainConfig(Section):
     """How the model learns."""
 
-    max_steps: int = Field(default=2000, ge=1, description="Optimiser steps in all.")
+    max_steps: int = Field(
+        default=2000,
+        ge=1,
+        description="Optimiser steps in all. Raise it while the dev score still falls at the end; "
+        "a step is one batch of batch_s seconds.",
+    )
     learning_rate: float | None = Field(
         default=None,
         gt=0,
         description="Peak learning rate; unset: by model size (tiny 4e-5, base 2e-5, small 1e-5, "
-        "medium 6e-6, large 5e-6, turbo 1e-5; the bundled base 1e-3).",
+        "medium 6e-6, large 5e-6, turbo 1e-5; the bundled base 1e-3). Halve it where the loss "
+        "jumps.",
     )
     schedule: Literal["linear", "cosine", "constant"] = Field(
-        default="linear", description="Decay after the warm-up, to zero at max_steps."
+        default="linear",
+        description="Decay after the warm-up, to zero at max_steps ('constant': none, for runs "
+        "that are to be prolonged).",
     )
     warmup_steps: int = Field(
-        default=200, ge=0, description="Steps over which the learning rate rises from zero."
+        default=200,
+        ge=0,
+        description="Steps over which the learning rate rises from zero; about a tenth of "
+        "max_steps.",
     )
     batch_s: float = Field(
         default=240.0,
         gt=0,
-        description="Seconds of audio per optimiser step, over all devices: the global batch.",
+        description="Seconds of audio per optimiser step, over all devices: the global batch. It "
+        "changes the result, not the memory; larger is steadier and slower.",
     )
     device_batch_s: float | None = Field(
         default=None,
         gt=0,
         description="Seconds of padded audio that one device takes at a time; unset: by memory. "
-        "What remains of batch_s is accumulated. Does not change the result.",
+        "What remains of batch_s is accumulated. Does not change the result. Lower it when the "
+        "device runs out of memory.",
     )
     context: Literal["dynamic", "full"] = Field(
         default="dynamic",
         description="'dynamic': the encoder sees as much as the batch's longest clip; "
-        "'full': always 30 s.",
+        "'full': always 30 s, several times slower on short clips.",
     )
     full_share: float = Field(
         default=0.1,
         ge=0,
         le=1,
         description="Share of the batches padded to 30 s in dynamic context, so that runtimes "
-        "which always pad stay right.",
+        "which always pad stay right. 0 where only modersmal decodes.",
     )
     context_floor_s: float = Field(
-        default=2.0, gt=0, le=30, description="Seconds. Shortest context that the encoder sees."
+        default=2.0,
+        gt=0,
+        le=30,
+        description="Seconds. Shortest context that the encoder sees. Raise it where very short "
+        "clips are heard badly.",
     )
     context_step_s: float = Field(
         default=1.0,
         gt=0,
         le=30,
-        description="Seconds. Contexts are rounded up to multiples, so that shapes repeat.",
+        description="Seconds. Contexts are rounded up to multiples, so that shapes repeat. Raise "
+        "it with compile = true.",
     )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         default="auto",
         description="'auto': bfloat16 where the GPU has it natively, float16 with float32 master "
-        "weights on older GPUs, float32 on CPU.",
+        "weights on older GPUs, float32 on CPU. 'float32' where a loss is not a number.",
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
-        default="auto", description="Where to train."
+        default="auto", description="Where to train; 'auto': a GPU where torch sees one."
     )
     freeze_encoder: bool = Field(
         default=False, description="Train the decoder only: faster, for very little data."
@@ -186,26 +231,52 @@ class TrainConfig(Section):
     compile: bool = Field(
         default=False, description="torch.compile the model; pays on long runs on a GPU."
     )
-    clip_norm: float = Field(default=1.0, gt=0, description="Gradients are clipped to this norm.")
-    weight_decay: float = Field(default=0.01, ge=0, description="AdamW's, on matrices only.")
+    clip_norm: float = Field(
+        default=1.0,
+        gt=0,
+        description="Gradients are clipped to this norm. Lower it where the loss jumps.",
+    )
+    weight_decay: float = Field(
+        default=0.01, ge=0, description="AdamW's, on matrices only. Raise it for little data."
+    )
     spec_augment: SpecAugmentConfig = Field(
         default=SpecAugmentConfig(), description="Masks over the log-mel."
     )
-    seed: int = Field(default=0, ge=0, description="Order, masks and initialisation follow it.")
-    save_every: int = Field(default=500, ge=1, description="Steps between checkpoints.")
+    seed: int = Field(
+        default=0,
+        ge=0,
+        description="Order, masks and initialisation follow it. Change it to see how much a score "
+        "owes to luck.",
+    )
+    save_every: int = Field(
+        default=500,
+        ge=1,
+        description="Steps between checkpoints: the most that an interruption costs. Lower it "
+        "where sessions are short.",
+    )
     keep: int = Field(
-        default=2, ge=2, description="Checkpoints kept (the newest; the best stays too)."
+        default=2,
+        ge=2,
+        description="Checkpoints kept (the newest; the best stays too). One of whisper-small takes "
+        "2.9 GB.",
     )
     evaluate_every: int = Field(
-        default=500, ge=0, description="Steps between dev scores; 0: only at the end."
+        default=500,
+        ge=0,
+        description="Steps between dev scores, from which the best model is chosen; 0: only at the "
+        "end.",
     )
     dev_clips: int = Field(
         default=300,
         ge=1,
-        description="Dev clips decoded for them, chosen once by hash; the same for every score.",
+        description="Dev clips decoded for them, chosen once by hash; the same for every score. "
+        "More is slower and surer.",
     )
     loader_workers: int = Field(
-        default=1, ge=0, description="Processes that read and decode clips ahead of training."
+        default=1,
+        ge=0,
+        description="Processes that read and decode clips ahead of training. Raise it where a GPU "
+        "waits for data; 0: none but the training itself.",
     )
 
 
@@ -216,48 +287,76 @@ class EvaluateConfig(Section):
         default="modersmal",
         description="What is ironed out before the normalised score: 'modersmal' (case and "
         "punctuation; å, ä, ö and every letter stay), 'whisper-basic' (Whisper's own, which strips "
-        "marks), 'none', or 'custom' ([evaluate] rules).",
+        "marks), 'none', or 'custom' (rules below). Scores of different normalisers do not "
+        "compare.",
     )
     rules: dict[str, str] = Field(
         default={},
         description="With normaliser = 'custom': regular expressions and their replacements, in "
-        "order, after lower-casing.",
+        'order, after lower-casing, as { "pattern" = "replacement" }.',
     )
     context: Literal["dynamic", "full"] = Field(
-        default="dynamic", description="As in training; 'full' is what other runtimes do."
+        default="dynamic",
+        description="As in training: 'dynamic' is faster, 'full' (always 30 s) is what other "
+        "runtimes do.",
     )
     batch_s: float = Field(
-        default=120.0, gt=0, description="Seconds of padded audio decoded at once."
+        default=120.0,
+        gt=0,
+        description="Seconds of padded audio decoded at once. Lower it when memory runs out.",
     )
-    beams: int = Field(default=1, ge=1, le=10, description="1: greedy.")
+    beams: int = Field(
+        default=1,
+        ge=1,
+        le=10,
+        description="Beams of the search; 1: greedy. 5 is a little better and much slower.",
+    )
     candidates: list[str] = Field(
         default=[],
         description="Other models to score on dev before training; `run` says if one is a better "
         "start.",
     )
 
+    @model_validator(mode="after")
+    def _rules_are_used_and_sound(self) -> "EvaluateConfig":
+        if (self.normaliser == "custom") != bool(self.rules):
+            raise ValueError("rules and normaliser = 'custom' go together")
+        for pattern, replacement in self.rules.items():
+            try:
+                re.sub(pattern, replacement, "")
+            except re.error as error:
+                raise ValueError(f"{pattern!r} is not a regular expression: {error}") from None
+        return self
+
 
 class Recipe(Section):
     """The whole recipe."""
 
     language: str = Field(
-        default="sv", description="The language that is spoken and written, as BCP 47."
+        default="sv",
+        description="The language that is spoken and written, as BCP 47 ('sv', 'se', 'pt-BR').",
     )
     language_token: str | None = Field(
         default=None,
         description="For a language that Whisper lacks: the Whisper language whose token it "
-        "borrows.",
+        "borrows ('fi' for Northern Sámi).",
     )
     model: str = Field(
         default="openai/whisper-small",
         description="Where training starts: a Hub id, a folder, or 'bundled' (the small synthetic "
-        "base that ships with modersmal).",
+        "base that ships with modersmal). Smaller Whispers are faster and err more; `modersmal "
+        "doctor` says which fit this machine.",
     )
     store: str = Field(
         default="modersmal-store",
-        description="Folder for corpora and runs. Relative paths are relative to the recipe.",
+        description="Folder for corpora and runs. Relative paths are relative to the recipe. Put "
+        "it on a disk that outlives the machine, such as a mounted Drive.",
     )
-    name: str = Field(default="run", description="Name of the corpus and run inside the store.")
+    name: str = Field(
+        default="run",
+        pattern=r"^\w[\w.-]*$",
+        description="Name of the corpus and run inside the store; a new name is a new run.",
+    )
     data: DataConfig = Field(default=DataConfig(), description="Where the clips come from.")
     text: TextConfig = Field(default=TextConfig(), description="The style the model writes.")
     checks: ChecksConfig = Field(default=ChecksConfig(), description="What a clip must be like.")
@@ -265,23 +364,24 @@ class Recipe(Section):
     evaluate: EvaluateConfig = Field(default=EvaluateConfig(), description="How scores are taken.")
 
 
-def load_recipe(path: Path | str, overrides: Annotated[list[str], "KEY=VALUE"] = ()) -> Recipe:
+def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe, with `train.max_steps=100`-like overrides, paths resolved against its folder.
 
     Raises:
         RecipeError: missing, not TOML, an unknown key, or a value that does not fit.
+        LanguageError: Whisper lacks the language, and no token is borrowed.
     """
     path = Path(path)
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise RecipeError(
             f"there is no recipe at {path}; `modersmal init {path}` writes one"
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} cannot be read: {error}") from error
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{path} is not TOML: {error}") from error
+    except (OSError, ValueError) as error:
+        raise RecipeError(f"{path} cannot be read: {error}") from error
     for override in overrides:
         _override(table, override)
     recipe = parse_recipe(table, where=str(path))
@@ -289,19 +389,39 @@ def load_recipe(path: Path | str, overrides: Annotated[list[str], "KEY=VALUE"] =
 
 
 def parse_recipe(table: dict[str, Any], where: str = "the recipe") -> Recipe:
-    """Check a recipe's table. Raises RecipeError naming the key, and the nearest right one."""
+    """Check a recipe's table.
+
+    Raises:
+        RecipeError: names the key, and the nearest right one.
+        LanguageError: Whisper lacks the language, and no token is borrowed.
+    """
     try:
-        return Recipe.model_validate(table)
+        recipe = Recipe.model_validate(table)
     except ValidationError as error:
         raise RecipeError(f"{where}: {_plain(error.errors()[0])}") from None
+    resolve(recipe.language, recipe.language_token)
+    return recipe
+
+
+def sections() -> Iterator[tuple[str, type[Section]]]:
+    """Every table of the recipe as (dotted name, schema), the top, "", first."""
+    yield from _below("", Recipe)
+
+
+def _below(name: str, section: type[Section]) -> Iterator[tuple[str, type[Section]]]:
+    yield name, section
+    for key, field in section.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, Section):
+            yield from _below(f"{name}.{key}".lstrip("."), inner)
 
 
 def _override(table: dict[str, Any], override: str) -> None:
     key, equals, value = override.partition("=")
     if not equals:
         raise RecipeError(f"--set {override!r} is not KEY=VALUE, as in train.max_steps=500")
-    *sections, last = key.strip().split(".")
-    for section in sections:
+    *path, last = key.strip().split(".")
+    for section in path:
         inner = table.setdefault(section, {})
         if not isinstance(inner, dict):
             raise RecipeError(f"--set {override!r}: {section} is not a table")
@@ -318,28 +438,40 @@ def _resolved(recipe: Recipe, folder: Path) -> Recipe:
     def at_home(path: str) -> str:
         return path if "://" in path else str(folder / Path(path).expanduser())
 
-    model = recipe.model
-    if model.startswith((".", "~")) or (folder / model).is_dir():
-        model = at_home(model)
-    data = recipe.data.model_copy(update={"sources": [at_home(s) for s in recipe.data.sources]})
-    return recipe.model_copy(update={"store": at_home(recipe.store), "data": data, "model": model})
+    def model_at_home(model: str) -> str:
+        local = model.startswith((".", "~")) or (folder / model).is_dir()
+        return at_home(model) if local else model
+
+    sources = [at_home(source) for source in recipe.data.sources]
+    candidates = [model_at_home(model) for model in recipe.evaluate.candidates]
+    return recipe.model_copy(
+        update={
+            "store": at_home(recipe.store),
+            "model": model_at_home(recipe.model),
+            "data": recipe.data.model_copy(update={"sources": sources}),
+            "evaluate": recipe.evaluate.model_copy(update={"candidates": candidates}),
+        }
+    )
 
 
-def _plain(error: dict[str, Any]) -> str:
-    """One sentence for one pydantic error."""
+def _plain(error: Any) -> str:
+    """One sentence for one of pydantic's errors."""
     location = [str(part) for part in error["loc"]]
     key = ".".join(location)
     if error["type"] == "extra_forbidden":
-        known = _keys_beside(location)
-        return f"unknown key {key!r}{nearest(location[-1], known)}"
-    message = error["msg"][0].lower() + error["msg"][1:]
-    return f"{key}: {message}, not {error['input']!r}"
+        return f"unknown key {key!r}{_right_key(location)}"
+    message = error["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    return f"{key}: {message}" + (
+        "" if error["type"] == "value_error" else f", not {error['input']!r}"
+    )
 
 
-def _keys_beside(location: list[str]) -> list[str]:
-    section: type[BaseModel] = Recipe
-    for part in location[:-1]:
-        inner = section.model_fields[part].annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            section = inner
-    return list(section.model_fields)
+def _right_key(location: list[str]) -> str:
+    """What was probably meant: a key of the same table, or this key's own table."""
+    *table, key = location
+    schemas = dict(sections())
+    if close := nearest(key, schemas[".".join(table)].model_fields):
+        return close
+    homes = [name for name, schema in schemas.items() if key in schema.model_fields]
+    return f" (it belongs to {f'[{homes[0]}]' if homes[0] else 'the top'})" if homes else ""
