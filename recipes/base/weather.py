@@ -14,7 +14,9 @@ DIRECTIONS = (
     "nord|nordost|ost|sydost|syd|sydväst|väst|nordväst|omkring nord|mellan syd och väst"
 ).split("|")
 SPEEDS = "tre|fyra|fem|sex|sju|åtta|nio|tio|elva|tolv|tretton|fjorton|sexton|arton|tjugo".split("|")
-STRENGTHS = "svag vind|måttlig vind|frisk vind|hård vind|styv kuling|halv storm|full storm".split("|")
+STRENGTHS = "svag vind|måttlig vind|frisk vind|hård vind|styv kuling|halv storm|full storm".split(
+    "|"
+)
 SKIES = (
     "klart|halvklart|mulet|soligt|molnigt|disigt|växlande molnighet|mest klart|nästan molnfritt"
 ).split("|")
