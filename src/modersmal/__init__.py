@@ -1,3 +1,172 @@
-"""modersmal teaches Whisper a mother tongue on borrowed compute."""
+"""modersmal teaches Whisper a mother tongue on borrowed compute.
+
+One function per command, with the same arguments and a typed result; nothing heavy is imported
+before it is needed. Every error that is the caller's to mend is a `ModersmalError`.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Literal
+
+from modersmal.errors import ModersmalError
+
+if TYPE_CHECKING:
+    from modersmal.corpus.inspect import Summary
+    from modersmal.corpus.prepare import Prepared
+    from modersmal.demo import DemoResult
+    from modersmal.doctor import Diagnosis
+    from modersmal.evaluate.evaluate import Evaluation
+    from modersmal.run import RunResult
+    from modersmal.train.train import TrainResult
+    from modersmal.transcribe.transcribe import Transcript
 
 __version__ = "0.1.0"
+__all__ = [
+    "ModersmalError", "demo", "doctor", "evaluate", "init", "inspect", "prepare", "run", "train",
+    "transcribe",
+]  # fmt: skip
+
+Source = str | Path
+
+
+def demo(directory: Source | None = None) -> "DemoResult":
+    """Take bundled Swedish speech through every stage, offline, in minutes on a CPU.
+
+    What it makes stays in `directory`; without one it is thrown away.
+    """
+    from modersmal.demo import demo
+
+    return demo(None if directory is None else Path(directory))
+
+
+def init(
+    recipe: Source = "recipe.toml",
+    *,
+    language: str = "sv",
+    language_token: str | None = None,
+    ready: str | None = None,
+    force: bool = False,
+) -> Path:
+    """Write a recipe with every key explained, or the short one that is named `ready`."""
+    from modersmal.init import init
+
+    return init(recipe, language=language, language_token=language_token, ready=ready, force=force)
+
+
+def run(recipe: Source) -> "RunResult":
+    """Do everything that a recipe says: prepare, score the base, train, evaluate.
+
+    What is done already is not done again.
+    """
+    from modersmal.run import run
+
+    return run(recipe)
+
+
+def prepare(
+    sources: Sequence[Source],
+    to: Source,
+    *,
+    language: str = "sv",
+    language_token: str | None = None,
+    codec: Literal["original", "flac", "opus"] = "original",
+    workers: int = 0,
+) -> "Prepared":
+    """Turn sources into the corpus folder `to`, every clip decoded once and checked."""
+    from modersmal.config import DataConfig
+    from modersmal.corpus.prepare import prepare
+
+    return prepare(
+        [str(source) for source in sources],
+        Path(to),
+        language=language,
+        language_token=language_token,
+        data=DataConfig(codec=codec, workers=workers),
+    )
+
+
+def inspect(corpus: Source) -> "Summary":
+    """Describe a corpus: hours, speakers, what was rejected and why, overlap between splits."""
+    from modersmal.corpus.inspect import inspect
+
+    return inspect(Path(corpus))
+
+
+def train(recipe: Source, *, settings: Sequence[str] = ()) -> "TrainResult":
+    """Fine-tune on the recipe's prepared corpus, from its newest checkpoint where there is one.
+
+    `settings` override keys of the recipe, each as "KEY=VALUE", for example
+    "train.max_steps=500".
+    """
+    from modersmal.config import load_recipe
+    from modersmal.train.train import train
+
+    loaded = load_recipe(recipe, settings)
+    return train(loaded, loaded.corpus_folder, loaded.run_folder)
+
+
+def evaluate(
+    model: str,
+    corpora: Sequence[Source],
+    *,
+    split: str = "test",
+    baseline: str | None = None,
+    hypotheses: Source | None = None,
+) -> "Evaluation":
+    """Score a model by decoding a split, with 95 % intervals, and against a baseline if given.
+
+    `hypotheses` is a file with another system's output, scored in place of the model's.
+    """
+    from modersmal.evaluate.evaluate import evaluate
+
+    return evaluate(
+        model,
+        [Path(corpus) for corpus in corpora],
+        split=split,
+        baseline=baseline,
+        hypotheses=None if hypotheses is None else Path(hypotheses),
+    )
+
+
+def transcribe(
+    audio: Sequence[Source],
+    *,
+    model: str,
+    format: Literal["txt", "srt", "vtt", "json"] = "txt",
+    words: bool = False,
+    output: Source | None = None,
+) -> "list[Transcript]":
+    """Transcribe files, or the audio in folders, of any length."""
+    from modersmal.transcribe.transcribe import transcribe
+
+    return transcribe(
+        [Path(file) for file in audio],
+        model=model,
+        format=format,
+        words=words,
+        output=None if output is None else Path(output),
+    )
+
+
+def doctor(store: Source = ".") -> "Diagnosis":
+    """Examine this machine: devices, engines, memory, the disk of `store`, packages, the Hub."""
+    from modersmal.doctor import doctor
+
+    return doctor(store)
+
+
+class _Package(ModuleType):
+    """Keeps `modersmal.train` a function once the subpackage of that name is imported.
+
+    The import system binds a submodule to its parent's attribute; for the names of public
+    functions that is refused. `from modersmal.train import …` finds the subpackage all the same.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in __all__ and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -363,6 +363,14 @@ class Recipe(Section):
     train: TrainConfig = Field(default=TrainConfig(), description="How the model learns.")
     evaluate: EvaluateConfig = Field(default=EvaluateConfig(), description="How scores are taken.")
 
+    @property
+    def corpus_folder(self) -> Path:
+        return Path(self.store) / "corpora" / self.name
+
+    @property
+    def run_folder(self) -> Path:
+        return Path(self.store) / "runs" / self.name
+
 
 def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe, with `train.max_steps=100`-like overrides, paths resolved against its folder.

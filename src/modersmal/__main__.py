@@ -1,0 +1,7 @@
+"""`python -m modersmal`."""
+
+import sys
+
+from modersmal.cli import main
+
+sys.exit(main())

@@ -1,0 +1,323 @@
+"""The command line: parse, call one public function, print what it returns.
+
+A command returns the text that it prints, so that standard output holds that and nothing else.
+"""
+
+import functools
+import json
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from dataclasses import dataclass, fields, is_dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+import modersmal
+from modersmal.errors import EXIT_FAULT, EXIT_INTERRUPTED, EXIT_USER_ERROR, ModersmalError
+
+app = typer.Typer(
+    name="modersmal",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,  # rich alone would double the time that --help takes
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+Language = Annotated[
+    str, typer.Option("--language", help="Language that is spoken and written, as BCP 47.")
+]
+LanguageToken = Annotated[
+    str | None,
+    typer.Option(
+        "--language-token",
+        metavar="CODE",
+        help="For a language that Whisper lacks: the Whisper language whose token it borrows.",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE.toml", help="The recipe.")]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command prints on standard output, and its exit code."""
+
+    text: str
+    code: int = 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    try:
+        app(args=arguments, prog_name="modersmal")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else EXIT_USER_ERROR
+    return 0
+
+
+def command(example: str) -> Callable[[Callable[..., Answer]], Callable[..., None]]:
+    """Register a command that ends in an answer or in one plain sentence."""
+
+    def register(function: Callable[..., Answer]) -> Callable[..., None]:
+        @functools.wraps(function)
+        def guarded(*arguments: Any, **options: Any) -> None:
+            try:
+                with redirect_stdout(sys.stderr):
+                    answer = function(*arguments, **options)
+                print(answer.text, flush=True)
+                code = answer.code
+            except ModersmalError as error:
+                code = _say(str(error), error.exit_code)
+            except KeyboardInterrupt:
+                code = _say("interrupted", EXIT_INTERRUPTED)
+            except BrokenPipeError:
+                raise  # typer ends quietly when the reader is gone
+            except Exception as error:
+                code = _say(_fault(error), EXIT_FAULT)
+            raise typer.Exit(code)
+
+        app.command(epilog=f"Example: {example}")(guarded)
+        return guarded
+
+    return register
+
+
+def _say(sentence: str, code: int) -> int:
+    print(f"modersmal: {sentence}", file=sys.stderr)
+    return code
+
+
+def _fault(error: Exception) -> str:
+    """Write a log of what is our fault, and say where it lies."""
+    report = "".join(traceback.format_exception(error))
+    log = _log_folder() / f"fault-{datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}.log"
+    log.write_text(
+        f"modersmal {modersmal.__version__}, Python {sys.version}, {sys.platform}\n"
+        f"{sys.argv}\n\n{report}",
+        encoding="utf-8",
+    )
+    return f"a fault of ours ({type(error).__name__}); please report it with the log {log}"
+
+
+def _log_folder() -> Path:
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    try:
+        (cache / "modersmal").mkdir(parents=True, exist_ok=True)
+        if os.access(cache / "modersmal", os.W_OK):
+            return cache / "modersmal"
+    except OSError:
+        pass
+    return Path(tempfile.gettempdir())
+
+
+def _json(value: Any) -> str:
+    return json.dumps(_table(value), ensure_ascii=False, indent=2)
+
+
+def _table(value: Any) -> Any:
+    """A result as JSON's types; what a dataclass hides from its repr stays hidden."""
+    if is_dataclass(value):
+        return {
+            field.name: _table(getattr(value, field.name)) for field in fields(value) if field.repr
+        }
+    if isinstance(value, dict):
+        return {str(key): _table(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_table(inner) for inner in value]
+    return value if isinstance(value, bool | int | float | str | None) else str(value)
+
+
+@app.callback(invoke_without_command=True)
+def _modersmal(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Teach Whisper a mother tongue: from a speech corpus to a fine-tuned model and transcripts.
+
+    A MODEL is a Hub id, a folder, a run's folder, or 'bundled'. Progress goes to standard error.
+    Exit codes: 0 done, 1 your error, 2 usage, 3 stopped with everything saved (start it again to
+    go on), 130 interrupted, 70 a fault of ours.
+    """
+    if version:
+        print(modersmal.__version__)
+        raise typer.Exit
+
+
+@command("modersmal demo")
+def demo(
+    directory: Annotated[
+        Path | None,
+        typer.Argument(metavar="DIR", help="Keep what it makes here; else it is thrown away."),
+    ] = None,
+) -> Answer:
+    """Take bundled speech through every stage, offline, in minutes."""
+    return Answer(str(modersmal.demo(directory)))
+
+
+@command("modersmal init swedish.toml --language sv")
+def init(
+    recipe: Annotated[
+        Path, typer.Argument(metavar="RECIPE.toml", help="The file to write.")
+    ] = Path("recipe.toml"),
+    language: Language = "sv",
+    language_token: LanguageToken = None,
+    ready: Annotated[
+        str | None,
+        typer.Option(
+            "--ready",
+            metavar="NAME",
+            help="A short ready recipe instead: common-voice-sv (whisper-small on Common Voice "
+            "Swedish) or manifest (any corpus).",
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+) -> Answer:
+    """Write a recipe with every key explained.
+
+    Each has its effect, unit, default, and when to change it.
+    """
+    written = modersmal.init(
+        recipe, language=language, language_token=language_token, ready=ready, force=force
+    )
+    return Answer(f"Wrote {written}. Set data.sources there, then: modersmal run {written}")
+
+
+@command("modersmal run recipe.toml")
+def run(recipe: RecipeFile) -> Answer:
+    """Do all that a recipe says, from sources to a scored model.
+
+    Prepares, scores the base model, trains, evaluates. The same command again goes on.
+    """
+    return Answer(str(modersmal.run(recipe)))
+
+
+@command("modersmal prepare cv-corpus-sv-SE.tar.gz --to corpora/sv")
+def prepare(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE",
+            help="Common Voice releases (folder or .tar.gz), CSV/TSV/JSONL manifests, folders of "
+            "audio with same-named .txt files.",
+        ),
+    ],
+    to: Annotated[
+        Path, typer.Option("--to", metavar="CORPUS", help="Folder that becomes the corpus.")
+    ],
+    language: Language = "sv",
+    language_token: LanguageToken = None,
+    codec: Annotated[
+        Literal["original", "flac", "opus"],
+        typer.Option("--codec", help="How clips are kept; original: the bytes as they came."),
+    ] = "original",
+    workers: Annotated[
+        int, typer.Option("--workers", min=0, help="Processes; 0: one per core.")
+    ] = 0,
+) -> Answer:
+    """Turn sources into a corpus, every clip decoded and checked.
+
+    The same command again goes on where it was.
+    """
+    prepared = modersmal.prepare(
+        sources,
+        to,
+        language=language,
+        language_token=language_token,
+        codec=codec,
+        workers=workers,
+    )
+    return Answer(str(prepared))
+
+
+@command("modersmal inspect corpora/sv")
+def inspect(
+    corpus: Annotated[Path, typer.Argument(metavar="CORPUS", help="A prepared corpus.")],
+    as_json: Json = False,
+) -> Answer:
+    """Describe a corpus: hours, speakers, rejected clips, overlap."""
+    summary = modersmal.inspect(corpus)
+    return Answer(_json(summary) if as_json else str(summary))
+
+
+@command("modersmal train recipe.toml --set train.max_steps=500")
+def train(
+    recipe: RecipeFile,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Override a key of the recipe; may be repeated."
+        ),
+    ] = None,
+) -> Answer:
+    """Fine-tune on the recipe's corpus, from the newest checkpoint."""
+    return Answer(str(modersmal.train(recipe, settings=settings or ())))
+
+
+@command("modersmal evaluate modersmal-store/runs/run corpora/sv --baseline openai/whisper-small")
+def evaluate(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="The model to score.")],
+    corpora: Annotated[
+        list[Path], typer.Argument(metavar="CORPUS", help="Prepared corpora to score it on.")
+    ],
+    split: Annotated[str, typer.Option("--split", help="Split that is decoded.")] = "test",
+    baseline: Annotated[
+        str | None,
+        typer.Option("--baseline", metavar="MODEL", help="Compare with this model, clip by clip."),
+    ] = None,
+    hypotheses: Annotated[
+        Path | None,
+        typer.Option(
+            "--hypotheses",
+            metavar="FILE",
+            help="Score another system's output instead of decoding.",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> Answer:
+    """Score a model by decoding: WER and CER with 95 % intervals."""
+    evaluation = modersmal.evaluate(
+        model, corpora, split=split, baseline=baseline, hypotheses=hypotheses
+    )
+    return Answer(_json(evaluation) if as_json else str(evaluation))
+
+
+@command("modersmal transcribe interview.m4a --model modersmal-store/runs/run --format srt")
+def transcribe(
+    audio: Annotated[
+        list[Path], typer.Argument(metavar="AUDIO", help="Files, or folders of them.")
+    ],
+    model: Annotated[str, typer.Option("--model", metavar="MODEL", help="The model to use.")],
+    format: Annotated[
+        Literal["txt", "srt", "vtt", "json"], typer.Option("--format", help="What is written.")
+    ] = "txt",
+    words: Annotated[
+        bool, typer.Option("--words", help="Times of single words, in json, srt and vtt.")
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", metavar="DIR", help="Folder to write to; else it is printed."),
+    ] = None,
+) -> Answer:
+    """Transcribe audio of any length to text or subtitles."""
+    transcripts = modersmal.transcribe(
+        audio, model=model, format=format, words=words, output=output
+    )
+    return Answer("\n".join(map(str, transcripts)))
+
+
+@command("modersmal doctor")
+def doctor(
+    store: Annotated[
+        Path, typer.Option("--store", metavar="DIR", help="Folder whose disk is examined.")
+    ] = Path(),
+    as_json: Json = False,
+) -> Answer:
+    """Examine this machine: what works, what fits, what is missing."""
+    diagnosis = modersmal.doctor(store)
+    code = 0 if diagnosis.healthy else EXIT_USER_ERROR
+    return Answer(_json(diagnosis) if as_json else str(diagnosis), code)
