@@ -1,0 +1,345 @@
+"""Write shards, and read a finished corpus: lengths and texts without its audio, clips by index.
+
+Row groups are small (≤ 100 clips, ≤ 16 MiB), so that one random clip costs the reading of few.
+"""
+
+import hashlib
+import json
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from modersmal import store
+from modersmal.corpus.schema import (
+    COLUMNS,
+    CORPUS_FILE,
+    FORMAT,
+    MAX_ROW_GROUP_BYTES,
+    MAX_ROW_GROUP_ROWS,
+)
+from modersmal.errors import CorpusError, StoreError, nearest
+
+_CACHED_ROW_GROUPS = 4
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A shard as `corpus.json` lists it; `row_groups` are their numbers of rows."""
+
+    file: str
+    rows: int
+    row_groups: tuple[int, ...]
+    bytes: int
+    sha256: str
+    duration_s: float
+
+
+class ShardWriter:
+    """Writes one shard, atomically: `with ShardWriter(path, schema) as shard: shard.add(row)`.
+
+    The same rows give the same bytes. Without rows no file is made, and `shard` stays None.
+    """
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self.shard: Shard | None = None
+        self._path, self._schema = path, schema
+        self._rows: list[dict[str, Any]] = []
+        self._pending_bytes = 0
+        self._row_groups: list[int] = []
+        self._duration_s = 0.0
+        self._stack = ExitStack()
+        self._parquet: pq.ParquetWriter | None = None
+
+    def __enter__(self) -> "ShardWriter":
+        return self
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Add a row; columns that it lacks are null."""
+        size = len(row["audio"]["bytes"])
+        if self._rows and self._pending_bytes + size > MAX_ROW_GROUP_BYTES:
+            self._flush()
+        self._rows.append(row)
+        self._pending_bytes += size
+        self._duration_s += row["duration"]
+        if len(self._rows) == MAX_ROW_GROUP_ROWS:
+            self._flush()
+
+    def __exit__(self, kind: type[BaseException] | None, *raised: Any) -> None:
+        if kind is not None:
+            self._stack.__exit__(kind, *raised)
+            return
+        with self._stack:
+            self._flush()
+        if self._parquet:
+            self.shard = Shard(
+                file=self._path.name,
+                rows=sum(self._row_groups),
+                row_groups=tuple(self._row_groups),
+                bytes=self._path.stat().st_size,
+                sha256=store.sha256(self._path),
+                duration_s=round(self._duration_s, 3),
+            )
+
+    def _flush(self) -> None:
+        if not self._rows:
+            return
+        if self._parquet is None:
+            file = self._stack.enter_context(store.replacing(self._path))
+            self._parquet = self._stack.enter_context(_parquet_writer(file, self._schema))
+        self._parquet.write_table(pa.Table.from_pylist(self._rows, self._schema))
+        self._row_groups.append(len(self._rows))
+        self._rows, self._pending_bytes = [], 0
+
+
+def _parquet_writer(file: Any, schema: pa.Schema) -> pq.ParquetWriter:
+    """Audio is compressed already; what repeats (speakers, sources) is kept in dictionaries."""
+    unique = {"id", "audio", "text", "duration"}
+    small = [name for name in schema.names if name not in unique]
+    return pq.ParquetWriter(
+        file,
+        schema,
+        compression={"audio.bytes": "NONE"} | dict.fromkeys(_leaves(schema), "ZSTD"),
+        use_dictionary=[leaf for leaf in _leaves(schema) if leaf.split(".")[0] in small],
+        write_statistics=["duration"],
+    )
+
+
+def _leaves(schema: pa.Schema) -> list[str]:
+    """Parquet's names of the columns that are compressed."""
+    leaves = [name for name in schema.names if name not in ("audio", "flags")]
+    return [*leaves, "audio.path", "flags.list.element"]
+
+
+class Split:
+    """One split of a corpus: its columns as a whole, its audio by index."""
+
+    def __init__(self, folder: Path, name: str, shards: Sequence[Shard]) -> None:
+        self.folder, self.name, self.shards = folder, name, tuple(shards)
+        groups = [
+            (number, group, rows)
+            for number, shard in enumerate(self.shards)
+            for group, rows in enumerate(shard.row_groups)
+        ]
+        self._groups = [(number, group) for number, group, _ in groups]
+        self._starts = np.cumsum([0, *(rows for _, _, rows in groups)], dtype=np.int64)
+        self._cached: OrderedDict[int, pa.Array] = OrderedDict()
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds of audio in the split."""
+        return sum(shard.duration_s for shard in self.shards)
+
+    @cached_property
+    def durations_s(self) -> np.ndarray:
+        """Seconds of each clip: (n,) float32."""
+        column = pa.chunked_array(self._read("duration"), pa.float32())
+        return np.asarray(column.combine_chunks(), dtype=np.float32)
+
+    @cached_property
+    def ids(self) -> list[str]:
+        return self.column("id")
+
+    @cached_property
+    def texts(self) -> list[str]:
+        return self.column("text")
+
+    @cached_property
+    def speakers(self) -> list[str | None]:
+        """Speaker of each clip, None where the source does not say."""
+        return self.column("speaker")
+
+    @cached_property
+    def flags(self) -> list[list[str]]:
+        """What the checks held against each clip; only dev and test keep such clips."""
+        return self.column("flags")
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns beside the audio, those that the sources added included."""
+        if not self.shards:
+            return [name for name in COLUMNS if name != "audio"]
+        with self._open(0) as file:
+            return [name for name in file.schema_arrow.names if name != "audio"]
+
+    def column(self, name: str) -> list[Any]:
+        """All values of one column, in order, without reading audio."""
+        return [value for chunk in self._read(name) for value in chunk.to_pylist()]
+
+    @property
+    def row_group_of(self) -> np.ndarray:
+        """Number of the row group that holds each clip: (n,) int32, rising from 0."""
+        sizes = np.diff(self._starts)
+        return np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
+
+    def audio_bytes(self, indices: Iterable[int]) -> list[bytes]:
+        """The encoded clips at `indices`, in their order; each row group is read once.
+
+        Raises:
+            IndexError: an index is not in the split.
+            CorpusError: a shard cannot be read.
+        """
+        wanted = np.fromiter(indices, dtype=np.int64)
+        if wanted.size and not (wanted.min() >= 0 and wanted.max() < len(self)):
+            raise IndexError(f"the split {self.name!r} has {len(self)} clips, not {wanted.max()}")
+        groups = np.searchsorted(self._starts, wanted, side="right") - 1
+        clips: list[bytes] = [b""] * len(wanted)
+        for group in np.unique(groups):
+            encoded = self._row_group_audio(int(group))
+            for place in np.flatnonzero(groups == group):
+                clips[place] = encoded[int(wanted[place] - self._starts[group])].as_py()
+        return clips
+
+    def _row_group_audio(self, group: int) -> pa.Array:
+        if group in self._cached:
+            self._cached.move_to_end(group)
+            return self._cached[group]
+        number, inner = self._groups[group]
+        with self._open(number) as file:
+            table = file.read_row_group(inner, columns=["audio.bytes"], use_threads=False)
+        audio = table["audio"].combine_chunks().field("bytes")
+        self._cached[group] = audio
+        if len(self._cached) > _CACHED_ROW_GROUPS:
+            self._cached.popitem(last=False)
+        return audio
+
+    def _read(self, column: str) -> list[pa.Array]:
+        chunks: list[pa.Array] = []
+        for number in range(len(self.shards)):
+            with self._open(number) as file:
+                names = file.schema_arrow.names
+                if column not in names or column == "audio":
+                    raise CorpusError(
+                        f"{self.folder} has no column {column!r}{nearest(column, names)}; "
+                        f"it has {', '.join(name for name in names if name != 'audio')}"
+                    )
+                table = file.read(columns=[column], use_threads=False)
+            chunks.extend(table[column].chunks)
+        return chunks
+
+    @contextmanager
+    def _open(self, number: int) -> Iterator[pq.ParquetFile]:
+        path = self.folder / self.shards[number].file
+        try:
+            with pq.ParquetFile(path) as file:
+                yield file
+        except (OSError, pa.ArrowException) as error:
+            raise CorpusError(
+                f"{path} cannot be read ({str(error).splitlines()[0]}); "
+                "check the disk, or delete the corpus and prepare it again"
+            ) from error
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Only what describes the split goes to another process, not what was read from it."""
+        kept = ("folder", "name", "shards", "_groups", "_starts")
+        return {name: self.__dict__[name] for name in kept} | {"_cached": OrderedDict()}
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A finished corpus; `info` is its `corpus.json`."""
+
+    path: Path
+    info: dict[str, Any]
+
+    @classmethod
+    def open(cls, path: Path | str) -> "Corpus":
+        """Open a prepared corpus.
+
+        Raises:
+            CorpusError: there is none, it is unfinished, of another format, or lacks a shard.
+        """
+        path = Path(path)
+        corpus = cls(path, _read_info(path))
+        for name in corpus.splits:
+            for shard in corpus.split(name).shards:
+                file = path / shard.file
+                if not file.is_file() or file.stat().st_size != shard.bytes:
+                    raise CorpusError(f"{file} is missing or cut short; prepare {path} again")
+        return corpus
+
+    @property
+    def language(self) -> str:
+        """The language that is spoken and written (BCP 47)."""
+        return self.info["language"]
+
+    @property
+    def language_token(self) -> str:
+        """Whisper's code that the language is written under: its own or a borrowed one."""
+        return self.info["language_token"]
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        return tuple(self.info["splits"])
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 over everything in the corpus: the same hash, the same clips and texts."""
+        return self.info["hash"]
+
+    def split(self, name: str) -> Split:
+        """Raises CorpusError for a split that is not there, naming those that are."""
+        if name not in self.info["splits"]:
+            there = ", ".join(self.splits) or "none"
+            raise CorpusError(
+                f"{self.path} has no split {name!r}{nearest(name, self.splits)}; it has {there}"
+            )
+        shards = self.info["splits"][name]["shards"]
+        return Split(
+            self.path,
+            name,
+            [Shard(**shard | {"row_groups": tuple(shard["row_groups"])}) for shard in shards],
+        )
+
+    def verify(self) -> None:
+        """Compare every shard with its hash. Raises CorpusError for the first that differs."""
+        for name in self.splits:
+            for shard in self.split(name).shards:
+                file = self.path / shard.file
+                try:
+                    same = store.sha256(file) == shard.sha256
+                except StoreError as error:
+                    raise CorpusError(str(error)) from error
+                if not same:
+                    raise CorpusError(
+                        f"{file} is damaged: its bytes are not those that were written; delete "
+                        f"{self.path} and prepare it again"
+                    )
+
+
+def write_corpus_file(folder: Path, info: dict[str, Any]) -> Corpus:
+    """Write `corpus.json`, with the hash of all that it says, which finishes the corpus."""
+    content = {"format": FORMAT} | {key: info[key] for key in info if key != "hash"}
+    canonical = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    content["hash"] = hashlib.sha256(canonical.encode()).hexdigest()
+    store.write_json(folder / CORPUS_FILE, content)
+    return Corpus(folder, content)
+
+
+def _read_info(path: Path) -> dict[str, Any]:
+    try:
+        info = json.loads((path / CORPUS_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if not path.exists():
+            raise CorpusError(f"there is no corpus at {path}; make it with prepare") from None
+        raise CorpusError(
+            f"{path} is not a finished corpus (it has no {CORPUS_FILE}); "
+            "start its prepare again, it goes on where it was"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise CorpusError(f"{path / CORPUS_FILE} cannot be read: {error}") from error
+    if not isinstance(info, dict) or info.get("format") != FORMAT:
+        raise CorpusError(
+            f"{path / CORPUS_FILE} is not of corpus format {FORMAT}; prepare the corpus again"
+        )
+    return info
