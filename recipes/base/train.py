@@ -104,7 +104,9 @@ def smooth_basis(width: int) -> Tensor:
     """Functions of time of which timestamp rows are mixtures, shape (1501, width)."""
     times = torch.linspace(0, 1, TIMESTAMP_COUNT)[:, None]
     waves = torch.logspace(0, math.log10(400), (width - 1) // 2)[None] * math.pi
-    return torch.cat([torch.ones_like(times), torch.sin(times * waves), torch.cos(times * waves)], 1)
+    return torch.cat(
+        [torch.ones_like(times), torch.sin(times * waves), torch.cos(times * waves)], 1
+    )
 
 
 class Speller(nn.Module):
@@ -128,7 +130,9 @@ class Speller(nn.Module):
 
     def table(self) -> Tensor:
         """Rows of the dense tokens, then the row of the unused: (tokens + 1, width)."""
-        return torch.cat([self.text_rows[:-1], self.basis @ self.timestamp_mix, self.text_rows[-1:]])
+        return torch.cat(
+            [self.text_rows[:-1], self.basis @ self.timestamp_mix, self.text_rows[-1:]]
+        )
 
     def encode(self, features: Tensor) -> Tensor:
         return self.whisper.model.encoder(features).last_hidden_state
