@@ -213,7 +213,10 @@ def prepare(
     language_token: LanguageToken = None,
     codec: Annotated[
         Literal["original", "flac", "opus"],
-        typer.Option("--codec", help="How clips are kept; original: the bytes as they came."),
+        typer.Option(
+            "--codec",
+            help="How clips are kept: original (the bytes as they came), flac or opus.",
+        ),
     ] = "original",
     workers: Annotated[
         int, typer.Option("--workers", min=0, help="Processes; 0: one per core.")
@@ -293,7 +296,8 @@ def transcribe(
     ],
     model: Annotated[str, typer.Option("--model", metavar="MODEL", help="The model to use.")],
     format: Annotated[
-        Literal["txt", "srt", "vtt", "json"], typer.Option("--format", help="What is written.")
+        Literal["txt", "srt", "vtt", "json"],
+        typer.Option("--format", help="txt, srt, vtt or json."),
     ] = "txt",
     words: Annotated[
         bool, typer.Option("--words", help="Times of single words, in json, srt and vtt.")
