@@ -17,7 +17,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from modersmal.errors import AudioError
+from modersmal.errors import AudioError, EmptyAudioError, LongAudioError
 
 SAMPLE_RATE = 16_000
 MIN_SOURCE_RATE_HZ = 4_000
@@ -109,7 +109,7 @@ def decode(
     if size > max_bytes:
         raise AudioError(f"{name} has {size:,} bytes, over the cap of {max_bytes:,}")
     if size == 0:
-        raise AudioError(f"{name} is empty")
+        raise EmptyAudioError(f"{name} is empty")
     container = sniff(head)
     if container is None:
         what = "text" if _is_text(head) else "no audio container that we open"
@@ -198,7 +198,7 @@ class _Mono:
             raise _Damaged("its sample rate or its channels change midway")
         self.frames += len(block.samples)
         if self.frames > self.max_duration_s * self.rate_hz:
-            raise AudioError(f"{self.name} is longer than the cap of {self.max_duration_s:g} s")
+            raise LongAudioError(f"{self.name} is longer than the cap of {self.max_duration_s:g} s")
         magnitude = np.abs(block.samples)
         self.peak = float(np.maximum(self.peak, magnitude.max(initial=0.0)))
         if not np.isfinite(self.peak):
@@ -210,7 +210,7 @@ class _Mono:
 
     def finish(self, container: str) -> Audio:
         if not self.frames:
-            raise AudioError(f"{self.name} holds no samples")
+            raise EmptyAudioError(f"{self.name} holds no samples")
         if self.resampler:
             self.parts.append(self.resampler.resample_chunk(np.empty(0, np.float32), last=True))
         samples = np.ascontiguousarray(np.concatenate(self.parts), dtype=np.float32)

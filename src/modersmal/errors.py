@@ -27,6 +27,14 @@ class AudioError(ModersmalError):
     """A file is not audio that we open, or breaks a cap."""
 
 
+class EmptyAudioError(AudioError):
+    """A file of no bytes, or audio of no samples."""
+
+
+class LongAudioError(AudioError):
+    """Audio over the cap on decoded seconds."""
+
+
 class CorpusError(ModersmalError):
     """A source or a prepared corpus cannot be read."""
 
