@@ -6,6 +6,7 @@ A command returns the text that it prints, so that standard output holds that an
 import functools
 import json
 import os
+import re
 import sys
 import tempfile
 import traceback
@@ -20,6 +21,8 @@ import typer
 
 import modersmal
 from modersmal.errors import EXIT_FAULT, EXIT_INTERRUPTED, EXIT_USER_ERROR, ModersmalError
+
+_HUB_TOKEN = re.compile(r"hf_\w{8,}")
 
 app = typer.Typer(
     name="modersmal",
@@ -95,13 +98,13 @@ def _say(sentence: str, code: int) -> int:
 
 def _fault(error: Exception) -> str:
     """Write a log of what is our fault, and say where it lies."""
-    report = "".join(traceback.format_exception(error))
-    log = _log_folder() / f"fault-{datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}.log"
-    log.write_text(
+    report = (
         f"modersmal {modersmal.__version__}, Python {sys.version}, {sys.platform}\n"
-        f"{sys.argv}\n\n{report}",
-        encoding="utf-8",
+        f"{sys.argv}\n\n{''.join(traceback.format_exception(error))}"
     )
+    log = _log_folder() / f"fault-{datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}.log"
+    log.touch(mode=0o600)
+    log.write_text(_HUB_TOKEN.sub("hf_…", report), encoding="utf-8")
     return f"a fault of ours ({type(error).__name__}); please report it with the log {log}"
 
 

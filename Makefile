@@ -1,0 +1,50 @@
+# `make demo` and `make test` do everything, set-up included: Python 3.11 or newer and its venv
+# module are all that must be there before.
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+WHEEL_VENV := build/venv
+
+# The first Python here that is new enough and can make environments.
+FIND_PYTHON = for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& { echo $$python; break; }; done
+NO_PYTHON = { echo "modersmal needs Python 3.11 or newer with its venv module; on Debian and Ubuntu: sudo apt install python3 python3-venv" >&2; exit 1; }
+
+.PHONY: demo test lint docs wheel bench chaos clean
+
+demo: $(READY)
+	$(BIN)/modersmal demo
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs: $(READY)
+	$(BIN)/python docs/generate.py
+
+chaos: $(READY)
+	$(BIN)/python -m pytest -m chaos
+
+bench: $(READY)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[bench]'
+	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+wheel: $(WHEEL_VENV)
+	$(WHEEL_VENV)/bin/python -m pip wheel --no-deps --wheel-dir dist .
+
+clean:
+	rm -rf $(VENV) build dist
+
+$(READY): pyproject.toml constraints.txt
+	python=$$($(FIND_PYTHON)); test -n "$$python" || $(NO_PYTHON); $$python -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $(READY)
+
+$(WHEEL_VENV):
+	python=$$($(FIND_PYTHON)); test -n "$$python" || $(NO_PYTHON); $$python -m venv $(WHEEL_VENV)
