@@ -20,6 +20,7 @@ import soxr
 from modersmal.errors import AudioError, EmptyAudioError, LongAudioError
 
 SAMPLE_RATE = 16_000
+CHUNK_S = 30.0  # Whisper's window
 MIN_SOURCE_RATE_HZ = 4_000
 FULL_SCALE = 0.999
 MAX_BYTES = 4 * 1024**3
