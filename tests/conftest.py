@@ -1,11 +1,16 @@
-"""What several test files need: tiny Whispers with the real vocabularies."""
+"""What several test files need: tiny Whispers with the real vocabularies, and tiny corpora."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 TinyWhisper = Callable[..., Path]
+TinyCorpus = Callable[..., Path]
+
+WORDS = ("ett", "två", "tre", "fyra", "fem", "sex", "sju", "åtta", "nio", "tio")
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +38,84 @@ def tiny_whisper(tmp_path_factory: pytest.TempPathFactory) -> TinyWhisper:
         return made[key]
 
     return make
+
+
+@pytest.fixture(scope="session")
+def tiny_corpus(tmp_path_factory: pytest.TempPathFactory) -> TinyCorpus:
+    """Make small prepared corpora of words sung as tones: `tiny_corpus(train=24, dev=6, test=6)`.
+
+    Every word has a pitch of its own, so that there is something to learn. The same arguments
+    give the same folder; do not write to it.
+    """
+    made: dict[tuple[object, ...], Path] = {}
+
+    def make(
+        train: int = 24,
+        dev: int = 6,
+        test: int = 6,
+        language: str = "sv",
+        language_token: str | None = None,
+        seed: int = 0,
+    ) -> Path:
+        key = (train, dev, test, language, language_token, seed)
+        if key not in made:
+            folder = tmp_path_factory.mktemp("corpus") / language
+            splits = {"train": train, "dev": dev, "test": test}
+            write_tiny_corpus(folder, splits, language, language_token, seed)
+            made[key] = folder
+        return made[key]
+
+    return make
+
+
+def write_tiny_corpus(
+    folder: Path,
+    splits: dict[str, int],
+    language: str = "sv",
+    language_token: str | None = None,
+    seed: int = 0,
+) -> None:
+    """Write a corpus of `splits` clips per split; a split of none is left out."""
+    import numpy as np
+
+    from modersmal.corpus.schema import shard_name, shard_schema
+    from modersmal.corpus.shards import ShardWriter, write_corpus_file
+    from modersmal.language import resolve
+
+    random = np.random.default_rng(seed)
+    folder.mkdir(parents=True)
+    listed = {}
+    for split, count in splits.items():
+        if not count:
+            continue
+        with ShardWriter(folder / shard_name(split, 0), shard_schema([])) as writer:
+            for number in range(count):
+                writer.add(_sung_row(split, number, random))
+        listed[split] = {"shards": [asdict(writer.shard)]}
+    token = resolve(language, language_token).token
+    info = {"language": language, "language_token": token, "splits": listed}
+    write_corpus_file(folder, info)
+
+
+def _sung_row(split: str, number: int, random: Any) -> dict[str, Any]:
+    import numpy as np
+
+    from modersmal import audio
+
+    chosen = random.integers(0, len(WORDS), int(random.integers(1, 5)))
+    times = np.arange(round(0.25 * audio.SAMPLE_RATE)) / audio.SAMPLE_RATE
+    notes = [np.sin(2 * np.pi * 220 * 1.2 ** int(word) * times) for word in chosen]
+    song = 0.3 * np.concatenate(notes) + 0.003 * random.standard_normal(len(times) * len(notes))
+    return {
+        "id": f"{split}-{number}",
+        "audio": {"bytes": audio.encode_flac(song.astype(np.float32)), "path": f"{number}.flac"},
+        "text": " ".join(WORDS[word] for word in chosen).capitalize() + ".",
+        "duration": len(song) / audio.SAMPLE_RATE,
+        "speaker": f"{split}-speaker-{number % 3}",
+        "source": "tones",
+        "split": split,
+        "flags": [],
+    }
 
 
 def _write_tiny_whisper(

@@ -4,23 +4,28 @@ Plain `transformers` (4 and 5) loads it, CTranslate2 converts it, faster-whisper
 """
 
 import json
+import os
+import re
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
+from torch import Tensor
 from transformers import WhisperConfig, WhisperFeatureExtractor
 
 import modersmal
-from modersmal.errors import StoreError
+from modersmal import store
 from modersmal.language import MAX_TOKENS, TIMESTAMP_COUNT, Language, Vocabulary, special_tokens
 from modersmal.whisper.generation import complete_generation
 from modersmal.whisper.load import CARD_FILE, Whisper
 from modersmal.whisper.tokens import special_ids
 
 CARD_SCHEMA = 1
+_PYTORCH = {"format": "pt"}
 
 
 def save_complete(whisper: Whisper, folder: Path, language: Language | None) -> None:
@@ -33,18 +38,28 @@ def save_complete(whisper: Whisper, folder: Path, language: Language | None) -> 
         StoreError: the folder cannot be written.
     """
     language = language or whisper.language
-    try:
+    with store.writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         complete_generation(whisper.generation, whisper.model.config, whisper.tokenizer)
         whisper.model.generation_config = whisper.generation
         _save_weights(whisper, folder)
         WhisperFeatureExtractor(feature_size=whisper.mels).save_pretrained(folder)
         _save_tokenizer(whisper, folder)
-        _write_json(folder / CARD_FILE, card(whisper, language))
-    except OSError as error:
-        raise StoreError(
-            f"the model cannot be written to {folder}: {error.strerror or error}"
-        ) from error
+        store.write_json(folder / CARD_FILE, card(whisper, language))
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    """Write safetensors through to the disk. Raises OSError where it is full or read-only."""
+    try:
+        save_file({name: t.detach().contiguous() for name, t in tensors.items()}, path, _PYTORCH)
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
+    path.chmod(0o644)  # safetensors makes it the owner's only; a server may run as another user
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def card(whisper: Whisper, language: Language | None) -> dict[str, Any]:
@@ -71,28 +86,26 @@ def _save_weights(whisper: Whisper, folder: Path) -> None:
     config.dtype = model.dtype
     config.save_pretrained(folder)
     whisper.generation.save_pretrained(folder)
-    weights = {name: value.detach().contiguous() for name, value in model.state_dict().items()}
+    weights = dict(model.state_dict())
     if config.tie_word_embeddings:
         del weights["proj_out.weight"]
-    path = folder / "model.safetensors"
-    save_file(weights, path, metadata={"format": "pt"})
-    path.chmod(0o644)  # safetensors makes it the owner's only; a server may run as another user
+    write_tensors(folder / "model.safetensors", weights)
 
 
 def _save_tokenizer(whisper: Whisper, folder: Path) -> None:
     """The tokenizer as transformers 5 reads it, and the tables that the slow one of 4 reads."""
     tokenizer = Tokenizer.from_str(whisper.tokenizer.to_str())
     tokenizer.post_processor = _template(whisper.vocabulary)
-    tokenizer.save(str(folder / "tokenizer.json"))
+    store.write_bytes(folder / "tokenizer.json", tokenizer.to_str(pretty=True).encode())
     model = json.loads(tokenizer.to_str())["model"]
     end = special_tokens(whisper.vocabulary)[0]
     vocabulary = model["vocab"] | {end: special_ids(whisper.vocabulary).end}
-    _write_json(folder / "vocab.json", vocabulary)
+    store.write_json(folder / "vocab.json", vocabulary)
     pairs = [pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"]]
-    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *pairs, ""]), encoding="utf-8")
-    _write_json(folder / "added_tokens.json", _added(whisper.vocabulary, timestamps=True))
-    _write_json(folder / "special_tokens_map.json", _special_tokens_map(whisper.vocabulary))
-    _write_json(folder / "tokenizer_config.json", _tokenizer_config(whisper.vocabulary))
+    store.write_bytes(folder / "merges.txt", "\n".join(["#version: 0.2", *pairs, ""]).encode())
+    store.write_json(folder / "added_tokens.json", _added(whisper.vocabulary, timestamps=True))
+    store.write_json(folder / "special_tokens_map.json", _special_tokens_map(whisper.vocabulary))
+    store.write_json(folder / "tokenizer_config.json", _tokenizer_config(whisper.vocabulary))
     normalizer = whisper.folder / "normalizer.json"
     if normalizer.is_file() and folder.resolve() != whisper.folder.resolve():
         (folder / "normalizer.json").write_bytes(normalizer.read_bytes())
@@ -153,7 +166,3 @@ def _tokenizer_config(vocabulary: Vocabulary) -> dict[str, Any]:
         "return_attention_mask": False,
         "tokenizer_class": "WhisperTokenizer",
     }
-
-
-def _write_json(path: Path, table: dict[str, Any]) -> None:
-    path.write_text(json.dumps(table, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,0 +1,1 @@
+"""Fine-tuning: one story a file, put together in train.py."""

@@ -1,0 +1,212 @@
+"""The loop of a run: learn, score on dev, save, stop when asked."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from modersmal.config import TrainConfig
+from modersmal.errors import Stopped, TrainingError
+from modersmal.progress import Advance, progress
+from modersmal.train import checkpoint
+from modersmal.train.batch import Loader, StepBatch
+from modersmal.train.checkpoint import Best, State
+from modersmal.train.dev import DevSet
+from modersmal.train.learner import Learner, StepResult
+from modersmal.train.log import MetricsLog
+from modersmal.train.optim import learning_rate
+from modersmal.train.stopping import Wish, stop_signals
+
+_MOST_SKIPPED = 50  # float16's loss scale halves at each, from 65,536: by then it is hopeless
+_SMOOTHING = 0.95
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """One optimiser step, as metrics.jsonl has it. `step` counts from 1."""
+
+    step: int
+    epoch: float
+    loss: float
+    learning_rate: float
+    gradient_norm: float
+    audio_s_per_s: float
+
+
+class _StopDecoding(Exception):
+    """A stop was asked for while dev was being decoded."""
+
+
+class Loop:
+    """Takes a learner from `state` to the last step of its recipe."""
+
+    def __init__(
+        self,
+        learner: Learner,
+        loader: Loader,
+        dev: DevSet | None,
+        state: State,
+        *,
+        run: Path,
+        batches_per_epoch: int,
+        peak_learning_rate: float,
+        device_batch_s: float,
+        say: Callable[[str], None],
+        on_step: Callable[[StepReport], None] | None,
+    ) -> None:
+        self.learner, self.loader, self.dev, self.state = learner, loader, dev, state
+        self.config: TrainConfig = learner.config
+        self.checkpoints = run / "checkpoints"
+        self._run, self._say, self._on_step = run, say, on_step
+        self._batches_per_epoch = batches_per_epoch
+        self._peak, self._device_batch_s = peak_learning_rate, device_batch_s
+        self._saved_step = state.step  # nothing to save before the first step
+        self._skipped = 0
+        self._smooth: float | None = None
+
+    def run(self) -> State:
+        """Train to the end.
+
+        Raises:
+            Stopped: a signal asked for it; everything is saved.
+            TrainingError: the loss became something that is not a number, or memory is too small.
+            StoreError: a checkpoint could not be written; the earlier ones are intact.
+        """
+        checkpoint.remove_drafts(self.checkpoints)
+        first, last = self.state.step, self.config.max_steps
+        scored = self.state.evaluated_step == first
+        with (
+            MetricsLog(self._run, first, scored=scored) as log,
+            stop_signals(self._say) as wish,
+            progress("Training", total=last, unit="steps", done=first) as advance,
+        ):
+            if first:
+                self._milestone(log, wish, advance)
+            steps = self.loader.steps(first, last)
+            try:
+                for batch in steps:
+                    self._stop_if(wish)
+                    self._advance_to(batch, log, advance)
+                    self._milestone(log, wish, advance)
+            finally:
+                steps.close()
+        return self.state
+
+    def _advance_to(self, batch: StepBatch, log: MetricsLog, advance: Advance) -> None:
+        """Learn from one batch, and say how it went."""
+        began_s = time.monotonic()
+        rate = learning_rate(self.state.step, self._peak, self.config)
+        result = self._learn(batch, rate)
+        took_s = time.monotonic() - began_s
+        self._must_be_sound(result)
+        self.state = replace(
+            self.state, step=self.state.step + 1, seconds=self.state.seconds + took_s
+        )
+        report = StepReport(
+            step=self.state.step,
+            epoch=self.state.step / self._batches_per_epoch,
+            loss=result.loss,
+            learning_rate=rate,
+            gradient_norm=result.gradient_norm,
+            audio_s_per_s=batch.audio_s / took_s,
+        )
+        log.write(**vars(report))
+        if self._on_step:
+            self._on_step(report)
+        before = result.loss if self._smooth is None else self._smooth
+        self._smooth = _SMOOTHING * before + (1 - _SMOOTHING) * result.loss
+        advance(1, note=self._note())
+
+    def _learn(self, batch: StepBatch, rate: float) -> StepResult:
+        """One step; where memory is too small, in smaller parts, which does not change it."""
+        while True:
+            try:
+                return self.learner.step(batch, rate, self._device_batch_s)
+            except torch.OutOfMemoryError as error:
+                padded_s = batch.planned.frames / 100
+                if self._device_batch_s < 2 * padded_s:
+                    raise TrainingError(
+                        f"one clip of {padded_s:g} s does not fit the device's memory; set "
+                        "train.gradient_checkpointing = true, or take a smaller model"
+                    ) from error
+            self._device_batch_s = max(padded_s, self._device_batch_s / 2)
+            self._say(
+                "The device's memory is too small; going on with device_batch_s = "
+                f"{self._device_batch_s:g}"
+            )
+            torch.cuda.empty_cache()
+
+    def _must_be_sound(self, result: StepResult) -> None:
+        self._skipped = self._skipped + 1 if result.skipped else 0
+        sound = result.loss == result.loss and abs(result.loss) != float("inf")
+        if sound and self._skipped < _MOST_SKIPPED:
+            return
+        saved = checkpoint.steps_saved(self.checkpoints)
+        kept = f"the checkpoint of step {saved[-1]} is intact" if saved else "nothing was saved yet"
+        raise TrainingError(
+            f"the loss is not a number at step {self.state.step + 1} ({kept}); lower "
+            "train.learning_rate, or set train.precision = 'float32', under another name"
+        )
+
+    def _milestone(self, log: MetricsLog, wish: Wish, advance: Advance) -> None:
+        """Score and save where this step is due for it."""
+        if self.dev and self._is_unscored(self.state.step):
+            try:
+                self._score(self.dev, log, wish, advance)
+            except _StopDecoding:
+                self._stop_if(wish)
+        step = self.state.step
+        best = self.state.best is not None and self.state.best.step == step
+        if step % self.config.save_every == 0 or step == self.config.max_steps or best:
+            self._save()
+
+    def _is_unscored(self, step: int) -> bool:
+        """Whether this step is due for a dev score, and has none yet."""
+        every = self.config.evaluate_every
+        due = step == self.config.max_steps or (every > 0 and step % every == 0)
+        return due and self.state.evaluated_step != step
+
+    def _score(self, dev: DevSet, log: MetricsLog, wish: Wish, advance: Advance) -> None:
+        done = 0
+
+        def on_progress(clips: int) -> None:
+            nonlocal done
+            done += clips
+            advance(0, note=f"scoring dev, clip {done} of {len(dev.rows)}")
+            if wish.asked:
+                raise _StopDecoding
+
+        with self.learner.precision.context(self.learner.device):
+            found = dev.score(self.learner.whisper, on_progress)
+        step, best = self.state.step, self.state.best
+        log.write(step, dev_wer=found.wer, dev_cer=found.cer, dev_clips=found.clips)
+        if best is None or found.rate <= best.rate:
+            best = Best(step, found.rate, found.metric)
+        self.state = replace(self.state, evaluated_step=step, best=best)
+        mark = ", the best so far" if best.step == step else ""
+        self._say(
+            f"Step {step}: dev {found.metric.upper()} {found.rate:.1%} on {found.clips} clips{mark}"
+        )
+
+    def _save(self) -> None:
+        if self._saved_step == self.state.step:
+            return
+        self.state = replace(self.state, scaler=self.learner.scaler_state())
+        checkpoint.save(self.checkpoints, self.state, self.learner.model, self.learner.optimizer)
+        self._saved_step = self.state.step
+        checkpoint.prune(self.checkpoints, self.config.keep, self.state.best)
+
+    def _stop_if(self, wish: Wish) -> None:
+        if wish.asked:
+            self._save()
+            raise Stopped(
+                f"stopped at step {self.state.step} of {self.config.max_steps} with everything "
+                "saved; the same command goes on from there"
+            )
+
+    def _note(self) -> str:
+        best = self.state.best
+        score = f", best dev {best.metric.upper()} {best.rate:.1%}" if best else ""
+        return f"loss {self._smooth:.2f}{score}"

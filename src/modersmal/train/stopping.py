@@ -1,0 +1,42 @@
+"""Being asked to stop: the first SIGINT or SIGTERM is a wish, the second SIGINT an order."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+
+@dataclass
+class Wish:
+    """Whether a stop was asked for."""
+
+    asked: bool = False
+
+
+@contextmanager
+def stop_signals(say: Callable[[str], None]) -> Iterator[Wish]:
+    """Within it, the first signal sets the wish; what runs looks at it when it can stop well.
+
+    Outside the main thread, where Python allows no handlers, nothing changes.
+    """
+    wish = Wish()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if wish.asked and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        if not wish.asked:
+            wish.asked = True
+            say("Stopping: saving a checkpoint first (interrupt again to stop at once)")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield wish
+        return
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, handle) for number in signals}
+    try:
+        yield wish
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,307 @@
+"""Fine-tune a Whisper on a corpus: put the parts together, start or go on, keep the best."""
+
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from modersmal import store
+from modersmal.config import Recipe
+from modersmal.corpus import Corpus
+from modersmal.errors import StoreError, TrainingError
+from modersmal.language import resolve
+from modersmal.progress import duration
+from modersmal.train import checkpoint
+from modersmal.train.batch import Loader
+from modersmal.train.checkpoint import State
+from modersmal.train.dev import DevSet
+from modersmal.train.examples import find_examples
+from modersmal.train.identity import identity, must_be_same, versions
+from modersmal.train.learner import Learner
+from modersmal.train.loop import Loop, StepReport
+from modersmal.train.memory import default_device_batch_s
+from modersmal.train.optim import freeze, peak_learning_rate
+from modersmal.train.plan import ContextRule, Plan
+from modersmal.train.precision import choose_device, choose_precision
+from modersmal.train.preflight import check_batch, check_loss, check_model
+from modersmal.train.rows import find_equal_rows
+from modersmal.whisper.load import Whisper, load
+from modersmal.whisper.save import save_complete
+
+MODEL = "model"
+RECIPE = "recipe.json"
+_LARGE_WIDTH = 1024  # medium: from here on a GPU trades time for memory
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """A finished run.
+
+    `model` is the complete folder of the model that was best on dev (after `model_step` steps);
+    `dev` is its rate as a share, `metric` what that is; both None where the corpus has no dev.
+    """
+
+    run: Path
+    model: Path
+    steps: int
+    model_step: int
+    metric: str | None
+    dev: float | None
+    seconds: float
+
+    def __str__(self) -> str:
+        score = ""
+        if self.dev is not None and self.metric:
+            score = f", dev {self.metric.upper()} {self.dev:.1%} after step {self.model_step}"
+        return (
+            f"Trained {self.steps} steps in {duration(self.seconds)}{score}.\n"
+            f"The model is in {self.model}"
+        )
+
+
+def train(
+    recipe: Recipe,
+    corpus: Path,
+    run: Path,
+    on_step: Callable[[StepReport], None] | None = None,
+) -> TrainResult:
+    """Train as `recipe` says on the prepared `corpus`; everything of it is kept in `run`.
+
+    Started again, it goes on from the newest sound checkpoint. `on_step` sees every step.
+
+    Raises:
+        CorpusError: the corpus is missing, unfinished or has no train split.
+        ModelError, HubError: the model cannot be loaded.
+        TrainingError: a check before the first step fails, the loss is no number, or the run was
+            begun with another recipe or corpus.
+        CheckpointError: all checkpoints are damaged.
+        StoreError: the disk is full or cannot be written; earlier checkpoints are intact.
+        Stopped: a signal asked for it; everything is saved.
+    """
+    opened = Corpus.open(corpus)
+    _same_language(recipe, opened)
+    device = choose_device(recipe.train.device)
+    with _reproducible(device):
+        return _train(recipe, opened, run, device, on_step)
+
+
+def _train(
+    recipe: Recipe,
+    corpus: Corpus,
+    run: Path,
+    device: torch.device,
+    on_step: Callable[[StepReport], None] | None,
+) -> TrainResult:
+    config, token = recipe.train, corpus.language_token
+    split = corpus.split("train")
+    whisper = load(recipe.model, device=device)
+    check_model(whisper)
+    freeze(whisper.model, encoder=config.freeze_encoder)
+    examples = find_examples(split, whisper, token)
+    rate, rate_reason = peak_learning_rate(whisper.model.config, config.learning_rate)
+    plan = Plan(
+        rows=examples.rows,
+        durations_s=split.durations_s[examples.rows],
+        row_groups=split.row_group_of[examples.rows],
+        seed=config.seed,
+        batch_s=config.batch_s,
+        context=ContextRule(
+            dynamic=config.context == "dynamic",
+            floor_s=config.context_floor_s,
+            step_s=config.context_step_s,
+            full_share=config.full_share,
+        ),
+    )
+    learner, device_batch_s, lines = _learner(recipe, whisper, device, examples.used)
+    loader = Loader(split, plan, whisper, token, config.loader_workers)
+    fixed = identity(recipe, corpus, rate)
+    state = checkpoint.load_newest(
+        run / "checkpoints",
+        learner.model,
+        learner.optimizer,
+        check=lambda found: must_be_same(found.identity, fixed, str(run)),
+        say=say,
+    )
+    for why, count in examples.left_out.items():
+        say(f"{count:,} clips are left out: {why}")
+    say(
+        f"{len(examples.rows):,} clips, {plan.durations_s.sum() / 3600:.1f} h, "
+        f"{plan.batches_per_epoch:,} steps an epoch; peak learning rate {rate:g} ({rate_reason})"
+    )
+    for line in lines:
+        say(line)
+    if state is None:
+        _preflight(
+            loader, learner, [split.texts[row] for row in plan.batch(0).rows], token, device_batch_s
+        )
+        _begin(run, recipe, fixed)
+        state = State(step=0)
+    else:
+        learner.load_scaler_state(state.scaler)
+        say(f"Going on from step {state.step}")
+    state = replace(
+        state, identity=fixed, recipe=recipe.model_dump(mode="json"), versions=versions()
+    )
+    loop = Loop(
+        learner,
+        loader,
+        _dev(recipe, corpus),
+        state,
+        run=run,
+        batches_per_epoch=plan.batches_per_epoch,
+        peak_learning_rate=rate,
+        device_batch_s=device_batch_s,
+        say=say,
+        on_step=on_step,
+    )
+    return _finish(loop.run(), recipe, corpus, whisper, run)
+
+
+def say(line: str) -> None:
+    """Say one line on standard error, above a live bar if there is one."""
+    Console(stderr=True).print(line, soft_wrap=True, markup=False, highlight=False)
+
+
+def _learner(
+    recipe: Recipe, whisper: Whisper, device: torch.device, used: torch.Tensor
+) -> tuple[Learner, float, list[str]]:
+    """The learner, how much its device takes at a time, and the reasons."""
+    config, model = recipe.train, whisper.model
+    precision = choose_precision(device, config.precision)
+    checkpointing = config.gradient_checkpointing
+    if checkpointing is None:
+        checkpointing = device.type == "cuda" and model.config.d_model >= _LARGE_WIDTH
+    device_batch_s, memory_reason = config.device_batch_s, "set by the recipe"
+    if device_batch_s is None:
+        device_batch_s, memory_reason = default_device_batch_s(
+            model.config,
+            sum(value.numel() for value in model.parameters()),
+            device,
+            value_bytes=precision.autocast.itemsize if precision.autocast else 4,
+            checkpointing=checkpointing,
+        )
+    learner = Learner(
+        whisper,
+        config,
+        device=device,
+        precision=precision,
+        checkpointing=checkpointing,
+        equal_rows=find_equal_rows(model.proj_out.weight, used),
+    )
+    lines = [
+        f"Training on {device} in {precision.name}: {precision.reason}",
+        f"{config.batch_s:g} s of audio a step, at most {device_batch_s:g} s of padded audio at a "
+        f"time ({memory_reason})" + (", with gradient checkpointing" if checkpointing else ""),
+    ]
+    return learner, device_batch_s, lines
+
+
+def _preflight(
+    loader: Loader, learner: Learner, texts: list[str], token: str, device_batch_s: float
+) -> None:
+    """Check the first batch, and show one clip of it as the model is taught it."""
+    batch = loader.load(0)
+    sample = check_batch(batch, texts, learner.whisper, token)
+    loss = learner.first_loss(batch, device_batch_s)
+    warning = check_loss(loss, learner.whisper.vocabulary)
+    say(f"First clip: {sample}; first loss {loss:.2f}")
+    if warning:
+        say(f"Warning: {warning}")
+
+
+def _begin(run: Path, recipe: Recipe, fixed: dict) -> None:
+    store.write_json(
+        run / RECIPE, {"recipe": recipe.model_dump(mode="json"), "identity": fixed} | versions()
+    )
+
+
+def _dev(recipe: Recipe, corpus: Corpus) -> DevSet | None:
+    if "dev" not in corpus.splits or not len(corpus.split("dev")):
+        say("The corpus has no dev split: the last step's model is kept, unscored")
+        return None
+    return DevSet.choose(
+        corpus.split("dev"),
+        recipe.train.dev_clips,
+        language=corpus.language,
+        language_token=corpus.language_token,
+        config=recipe.evaluate,
+    )
+
+
+def _finish(
+    state: State, recipe: Recipe, corpus: Corpus, whisper: Whisper, run: Path
+) -> TrainResult:
+    """Write the best model as a complete folder, in one go."""
+    chosen = _take_best(state, whisper, run / "checkpoints")
+    finished = replace(
+        whisper,
+        base=_base_name(recipe.model, whisper),
+        context=recipe.train.context,
+    )
+    draft = run / f".draft-{MODEL}-{uuid.uuid4().hex}"
+    try:
+        save_complete(finished, draft, resolve(corpus.language, corpus.language_token))
+        store.write_manifest(draft)
+        with store.writing(run / MODEL):
+            shutil.rmtree(run / MODEL, ignore_errors=True)
+            draft.rename(run / MODEL)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return TrainResult(
+        run=run,
+        model=run / MODEL,
+        steps=state.step,
+        model_step=chosen,
+        metric=state.best.metric if state.best else None,
+        dev=state.best.rate if state.best else None,
+        seconds=state.seconds,
+    )
+
+
+def _take_best(state: State, whisper: Whisper, checkpoints: Path) -> int:
+    """Load the weights that were best on dev; returns the step they are of."""
+    if state.best is None or state.best.step == state.step:
+        return state.step
+    folder = checkpoint.folder_of(checkpoints, state.best.step)
+    try:
+        store.verify_manifest(folder)
+    except StoreError as error:
+        say(f"The best checkpoint is damaged ({error}); taking the last step's weights instead")
+        return state.step
+    checkpoint.load_weights(folder, whisper.model)
+    return state.best.step
+
+
+def _base_name(model: str, whisper: Whisper) -> str:
+    """What the card calls the base: a local folder's own base, or its name, not its path."""
+    if whisper.base and whisper.base != model:
+        return whisper.base
+    return Path(model).name if Path(model).is_dir() else model
+
+
+def _same_language(recipe: Recipe, corpus: Corpus) -> None:
+    if resolve(recipe.language, recipe.language_token).token != corpus.language_token:
+        raise TrainingError(
+            f"the recipe's language is {recipe.language!r} (token {recipe.language_token!r}), the "
+            f"corpus {corpus.path} was prepared for {corpus.language!r} (token "
+            f"{corpus.language_token!r}); prepare it for the language that the recipe names"
+        )
+
+
+@contextmanager
+def _reproducible(device: torch.device) -> Iterator[None]:
+    """On a CPU, let the same steps give the same bits; leave torch as it was."""
+    before = torch.are_deterministic_algorithms_enabled()
+    state = torch.get_rng_state()
+    if device.type == "cpu":
+        torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+        torch.set_rng_state(state)
