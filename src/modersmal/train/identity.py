@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import modersmal
+from modersmal import __version__
 from modersmal.config import Recipe
 from modersmal.corpus import Corpus
 from modersmal.errors import TrainingError
@@ -52,6 +52,6 @@ def versions() -> dict[str, str]:
     from importlib import metadata
 
     return {
-        "modersmal": modersmal.__version__,
+        "modersmal": __version__,
         **{package: metadata.version(package) for package in ("torch", "transformers", "numpy")},
     }

@@ -17,8 +17,7 @@ from tokenizers.processors import TemplateProcessing
 from torch import Tensor
 from transformers import WhisperConfig, WhisperFeatureExtractor
 
-import modersmal
-from modersmal import store
+from modersmal import __version__, store
 from modersmal.language import MAX_TOKENS, TIMESTAMP_COUNT, Language, Vocabulary, special_tokens
 from modersmal.whisper.generation import complete_generation
 from modersmal.whisper.load import CARD_FILE, Whisper
@@ -73,7 +72,7 @@ def card(whisper: Whisper, language: Language | None) -> dict[str, Any]:
         "vocabulary": whisper.vocabulary.value,
         "context": whisper.context,
         "versions": {
-            "modersmal": modersmal.__version__,
+            "modersmal": __version__,
             **{package: metadata.version(package) for package in ("torch", "transformers")},
         },
     }
