@@ -332,4 +332,4 @@ def _converted(folder: Path) -> Path:
     from modersmal.whisper.load import BUNDLED, locate
 
     target = folder / "bundled-ctranslate2"
-    return target if target.exists() else to_ctranslate2(locate(BUNDLED), target, "float32")
+    return target if target.exists() else to_ctranslate2(BUNDLED, target, "float32")

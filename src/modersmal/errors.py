@@ -10,7 +10,7 @@ EXIT_FAULT = 70
 
 
 class ModersmalError(Exception):
-    """Base of every error that is the user's to mend; the command line prints it as one sentence."""
+    """Base of every error that is the user's to mend; the command line prints one sentence."""
 
     exit_code = EXIT_USER_ERROR
 

@@ -4,6 +4,8 @@ The parameters, their names and the saved class are those of `transformers.Whisp
 the check for exactly 3,000 frames is gone, and the sinusoidal positions are cut to the input.
 """
 
+from typing import Any
+
 from torch import Tensor, nn
 from transformers import WhisperForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
@@ -19,7 +21,9 @@ class VariableContextEncoder(WhisperEncoder):
 
     @merge_with_config_defaults
     @capture_outputs
-    def forward(self, input_features: Tensor, attention_mask: None = None, **options):
+    def forward(
+        self, input_features: Tensor, attention_mask: None = None, **options: Any
+    ) -> BaseModelOutput:
         hidden = nn.functional.gelu(self.conv1(input_features))
         hidden = nn.functional.gelu(self.conv2(hidden)).permute(0, 2, 1)
         hidden = hidden + self.embed_positions.weight[: hidden.shape[1]]

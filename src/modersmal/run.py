@@ -1,0 +1,195 @@
+"""Do all that a recipe says, in order; the same call again skips what is done.
+
+prepare → score the base model and the candidates on dev → train → score on test. A score is kept
+with a key of all that it depends on, and its clips are not decoded again while that is the same.
+"""
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from modersmal import __version__, store
+from modersmal.config import Recipe, load_recipe
+from modersmal.corpus import Corpus
+from modersmal.corpus.prepare import Prepared, prepare
+from modersmal.errors import HubError, ModelError, RecipeError
+from modersmal.evaluate.evaluate import evaluate
+from modersmal.evaluate.results import CorpusScore, Evaluation
+from modersmal.train.train import TrainResult, train
+from modersmal.whisper.convert import model_hash
+from modersmal.whisper.load import locate
+
+_KEY_FILE = "key.json"
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run made. `base_dev` and `test` are None where the corpus lacks the split.
+
+    `advice` says that a candidate would be a better start, and is empty otherwise.
+    """
+
+    prepared: Prepared
+    base_dev: Evaluation | None
+    candidates: tuple[Evaluation, ...]
+    advice: str
+    trained: TrainResult
+    test: Evaluation | None
+    run: Path
+
+    def __str__(self) -> str:
+        parts = [str(self.trained)]
+        if self.test:
+            parts.append(str(self.test))
+        if self.advice:
+            parts.append(self.advice)
+        parts.append(
+            f"The model is {self.run / 'model'}. Try it:\n"
+            f"  modersmal transcribe AUDIO --model {self.run}\n"
+            f"The course of the training:\n"
+            f"  tensorboard --logdir {self.run / 'tensorboard'}"
+        )
+        return "\n\n".join(parts)
+
+
+def run(recipe: Path | str) -> RunResult:
+    """Prepare, score the base and the candidates on dev, train, and score on test.
+
+    A candidate that cannot be loaded is reported and left out; it is only advice.
+
+    Raises:
+        RecipeError, LanguageError: the recipe is wrong.
+        CorpusError, ModelError, HubError, TrainingError, StoreError: a stage cannot go on.
+        Stopped: a stage was stopped with everything saved.
+    """
+    loaded = load_recipe(recipe)
+    if not loaded.data.sources:
+        raise RecipeError(f"{recipe}: data.sources is empty; write there what to train on")
+    locate(loaded.model)  # a base that is missing or unreachable shows now, not after hours
+    prepared = prepare(
+        loaded.data.sources,
+        loaded.corpus_folder,
+        language=loaded.language,
+        language_token=loaded.language_token,
+        data=loaded.data,
+        text=loaded.text,
+        checks=loaded.checks,
+    )
+    scores = _Scores(loaded)
+    base, candidates = _score_starts(loaded, scores)
+    advice = wiser_start(candidates)
+    if advice:
+        _say(advice)
+    trained = train(loaded, loaded.corpus_folder, loaded.run_folder)
+    test = None
+    if scores.has("test"):
+        before = scores.take("base-test", loaded.model, "test")
+        test = scores.take("test", str(loaded.run_folder), "test", baseline=before.output)
+    return RunResult(prepared, base, candidates, advice, trained, test, loaded.run_folder)
+
+
+def wiser_start(candidates: tuple[Evaluation, ...]) -> str:
+    """Name the candidate that is better on dev than the base, beyond chance, by the most."""
+    best: CorpusScore | None = None
+    for score in (evaluation.scores[0] for evaluation in candidates):
+        found = _gain(score)
+        if found < 0 and (best is None or found < _gain(best)):
+            best = score
+    if best is None or best.comparison is None or best.comparison.difference.interval is None:
+        return ""
+    comparison, interval = best.comparison, best.comparison.difference.interval
+    name = best.result.system.name
+    return (
+        f"{name} would be a wiser start: on dev its {comparison.metric.upper()} is "
+        f"{-100 * comparison.difference.difference:.1f} points better than that of "
+        f"{comparison.baseline.system.name} (95 %: {-100 * interval.high:.1f} to "
+        f'{-100 * interval.low:.1f}); to begin there, set model = "{name}" and a new name.'
+    )
+
+
+def _gain(score: CorpusScore) -> float:
+    """The difference to the base where it is surely below zero, else 0."""
+    if score.comparison is None or score.comparison.difference.interval is None:
+        return 0.0
+    sure = score.comparison.difference.interval.high < 0
+    return score.comparison.difference.difference if sure else 0.0
+
+
+def _score_starts(
+    recipe: Recipe, scores: "_Scores"
+) -> tuple[Evaluation | None, tuple[Evaluation, ...]]:
+    if not scores.has("dev"):
+        _say("the corpus has no dev split, so the base model is not scored before training")
+        return None, ()
+    base = scores.take("base-dev", recipe.model, "dev")
+    candidates = []
+    for place, candidate in enumerate(recipe.evaluate.candidates):
+        try:
+            taken = scores.take(f"candidate-{place}-dev", candidate, "dev", baseline=base.output)
+            candidates.append(taken)
+        except (HubError, ModelError) as error:
+            _say(f"the candidate {candidate} is left out: {error}")
+    return base, tuple(candidates)
+
+
+class _Scores:
+    """Scores of a run, each in a folder of `scores/` with the key of what it depends on."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.corpus = Corpus.open(recipe.corpus_folder)
+        self.folder = recipe.run_folder / "scores"
+
+    def has(self, split: str) -> bool:
+        return split in self.corpus.splits and len(self.corpus.split(split)) > 0
+
+    def take(
+        self, name: str, model: str, split: str, *, baseline: Path | None = None
+    ) -> Evaluation:
+        """Score `model` on a split, or find the score that was taken before."""
+        folder = self.folder / name
+        key = self._key(model, split)
+        done = _read_key(folder) == key
+        evaluation = evaluate(
+            model,
+            [self.recipe.corpus_folder],
+            split=split,
+            baseline=None if baseline is None else str(baseline),
+            hypotheses=_hypotheses(folder) if done else None,
+            config=self.recipe.evaluate,
+            language=self.recipe.language,
+            language_token=self.recipe.language_token,
+            output=None if done else folder,
+        )
+        if not done:
+            store.write_json(folder / _KEY_FILE, key)
+        return Evaluation(evaluation.scores, folder)
+
+    def _key(self, model: str, split: str) -> dict[str, Any]:
+        return {
+            "model": model_hash(locate(model)),
+            "corpus": self.corpus.hash,
+            "split": split,
+            "language": [self.recipe.language, self.recipe.language_token],
+            "evaluate": self.recipe.evaluate.model_dump(exclude={"candidates", "batch_s"}),
+            "modersmal": __version__,
+        }
+
+
+def _read_key(folder: Path) -> object:
+    try:
+        return json.loads((folder / _KEY_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _hypotheses(folder: Path) -> Path:
+    """What was decoded in an evaluation that is done, which was of one corpus."""
+    (clips,) = folder.glob("*.jsonl")
+    return clips
+
+
+def _say(sentence: str) -> None:
+    print(f"modersmal: {sentence}", file=sys.stderr)

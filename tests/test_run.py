@@ -1,0 +1,170 @@
+"""`run` does every stage once, advises, and skips what is done."""
+
+import importlib
+import io
+import json
+import tarfile
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pytest
+from huggingface_hub import constants
+
+import modersmal
+from conftest import TinyWhisper
+from modersmal.config import load_recipe
+from modersmal.errors import HubError, ModelError, RecipeError
+from modersmal.run import RunResult, wiser_start
+
+CLIPS = {"train": 12, "dev": 16, "test": 10}
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small Common Voice release: the first clips of the demo's, unpacked."""
+    folder = tmp_path_factory.mktemp("cv") / "sv-SE"
+    (folder / "clips").mkdir(parents=True)
+    assets = resources.files("modersmal") / "assets" / "demo"
+    (archive,) = (entry for entry in assets.iterdir() if entry.name.endswith(".tar.gz"))
+    wanted: set[str] = set()
+    with tarfile.open(fileobj=io.BytesIO(archive.read_bytes())) as opened:
+        for member in opened:
+            name = Path(member.name).name
+            stream = opened.extractfile(member)
+            assert stream is not None
+            if name.endswith(".tsv"):
+                lines = stream.read().decode().splitlines()[: CLIPS[Path(name).stem] + 1]
+                (folder / name).write_text("\n".join(lines) + "\n")
+                wanted |= {line.split("\t")[1] for line in lines[1:]}
+            elif name in wanted:
+                (folder / "clips" / name).write_bytes(stream.read())
+    return folder
+
+
+def write_recipe(folder: Path, release: Path, model: object, candidates: list[str]) -> Path:
+    path = folder / "recipe.toml"
+    path.write_text(
+        f"""
+        model = "{model}"
+        name = "small"
+        [data]
+        sources = ["{release}"]
+        workers = 1
+        [train]
+        max_steps = 2
+        batch_s = 10.0
+        warmup_steps = 1
+        evaluate_every = 0
+        loader_workers = 0
+        [evaluate]
+        candidates = {json.dumps(candidates)}
+        """
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def done(
+    release: Path, tiny_whisper: TinyWhisper, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, RunResult]:
+    """A run from a random model, with a candidate that speaks Swedish and one that is away."""
+    folder = tmp_path_factory.mktemp("run")
+    recipe = write_recipe(folder, release, tiny_whisper(), ["bundled", "nobody/at-home"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(constants, "HF_HUB_OFFLINE", True)
+        return recipe, modersmal.run(recipe)
+
+
+def test_every_stage_leaves_its_result(done: tuple[Path, RunResult]) -> None:
+    recipe, result = done
+    store = recipe.parent / "modersmal-store"
+    assert (store / "corpora" / "small" / "corpus.json").is_file()
+    assert result.run == store / "runs" / "small"
+    assert (result.run / "model" / "config.json").is_file()
+    assert result.trained.steps == 2
+    for name in ("base-dev", "candidate-0-dev", "base-test", "test"):
+        assert (result.run / "scores" / name / "evaluation.json").is_file(), name
+    assert result.base_dev is not None
+    assert result.base_dev.scores[0].result.score.clips == CLIPS["dev"]
+    assert result.test is not None
+    assert result.test.scores[0].result.score.clips == CLIPS["test"]
+    assert result.test.scores[0].comparison is not None
+    assert result.test.scores[0].comparison.baseline.system.name == load_recipe(recipe).model
+
+
+def test_it_says_that_another_start_would_be_wiser(done: tuple[Path, RunResult]) -> None:
+    _, result = done
+    assert result.advice.startswith("bundled would be a wiser start: on dev its WER is ")
+    assert 'model = "bundled"' in result.advice
+    assert result.advice in str(result)
+    assert f"--model {result.run}" in str(result)
+
+
+def test_a_candidate_that_is_away_is_left_out(done: tuple[Path, RunResult]) -> None:
+    _, result = done
+    (candidate,) = result.candidates
+    assert candidate.scores[0].result.system.name == "bundled"
+
+
+def test_what_is_done_is_not_done_again(
+    done: tuple[Path, RunResult],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    recipe, before = done
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+
+    def decodes(*_: Any, **__: Any) -> None:
+        raise AssertionError("decoded again")
+
+    monkeypatch.setattr(
+        importlib.import_module("modersmal.evaluate.evaluate"), "decode_split", decodes
+    )
+    again = modersmal.run(recipe)
+    assert again.advice == before.advice
+    assert again.trained.dev == before.trained.dev
+    assert again.test is not None
+    assert before.test is not None
+    assert again.test.scores[0].result.score.wer == before.test.scores[0].result.score.wer
+    said = capsys.readouterr().err
+    assert "nobody/at-home is left out" in said
+    assert "bundled would be a wiser start" in said
+
+
+def test_a_score_taken_otherwise_is_taken_again(
+    done: tuple[Path, RunResult], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a score depends on is its key: here the corpus's splits stay, the beams change."""
+    recipe, before = done
+    module = importlib.import_module("modersmal.run")
+    loaded = load_recipe(recipe, ["evaluate.beams=2", "evaluate.candidates=[]"])
+    scores = module._Scores(loaded)
+    folder = before.run / "scores" / "base-dev"
+    key = json.loads((folder / "key.json").read_text())
+    assert scores._key(loaded.model, "dev") != key
+    assert module._Scores(load_recipe(recipe))._key(loaded.model, "dev") == key
+    assert module._Scores(load_recipe(recipe))._key("bundled", "dev") != key
+
+
+def test_no_advice_without_certainty(done: tuple[Path, RunResult]) -> None:
+    _, result = done
+    assert result.base_dev is not None
+    assert wiser_start(()) == ""
+    assert wiser_start((result.base_dev,)) == ""
+
+
+def test_an_unreachable_base_is_an_error(
+    release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(HubError, match="nobody/at-home"):
+        modersmal.run(write_recipe(tmp_path, release, "nobody/at-home", []))
+    with pytest.raises(ModelError, match="there is no model at"):
+        modersmal.run(write_recipe(tmp_path, release, "./nowhere", []))
+
+
+def test_a_recipe_without_sources_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "recipe.toml").write_text('model = "bundled"')
+    with pytest.raises(RecipeError, match=r"data\.sources is empty"):
+        modersmal.run(tmp_path / "recipe.toml")
