@@ -329,7 +329,7 @@ def _features() -> np.ndarray:
 
 def _converted(folder: Path) -> Path:
     from modersmal.whisper.convert import to_ctranslate2
-    from modersmal.whisper.load import BUNDLED, locate
+    from modersmal.whisper.load import BUNDLED
 
     target = folder / "bundled-ctranslate2"
     return target if target.exists() else to_ctranslate2(BUNDLED, target, "float32")
