@@ -18,34 +18,12 @@ from modersmal.whisper.decode import (
 )
 from modersmal.whisper.load import Whisper, load
 from modersmal.whisper.tokens import prompt_ids, special_ids
+from talkative import RATE, noise, stir
 
-RATE = 16_000
 DURATIONS_S = [3.0, 1.2, 30.0, 7.7, 12.0]
 
 
-def noise(duration_s: float, seed: int = 0) -> np.ndarray:
-    draws = np.random.default_rng([seed, round(duration_s * RATE)])
-    tone = np.sin(np.arange(round(duration_s * RATE)) * (0.05 + 0.01 * seed))
-    return (0.1 * tone + 0.05 * draws.standard_normal(len(tone))).astype(np.float32)
-
-
 CLIPS = [noise(duration_s, seed) for seed, duration_s in enumerate(DURATIONS_S)]
-
-
-def stir(whisper: Whisper) -> Whisper:
-    """Let a random model say different things of different clips, and come to an end."""
-    draws = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for name, weight in whisper.model.named_parameters():
-            if weight.ndim == 2 and "embed" not in name:
-                heed = 4.0 if "encoder_attn" in name else 0.4
-                weight.copy_(torch.randn(weight.shape, generator=draws) * heed)
-        table = whisper.model.model.decoder.embed_tokens.weight
-        table.copy_(torch.randn(table.shape, generator=draws))
-        end = table[special_ids(whisper.vocabulary).end].mul_(2)
-        rising = torch.linspace(0, 400, 448)[:, None]
-        whisper.model.model.decoder.embed_positions.weight.copy_(rising * end)
-    return whisper
 
 
 @pytest.fixture(scope="module")
