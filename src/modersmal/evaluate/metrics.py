@@ -72,7 +72,7 @@ class Score:
     """How well hypotheses match their references.
 
     `metric` is the rate that decides: WER, or CER in languages written without spaces.
-    `groups` are the clips that the intervals drew together.
+    Intervals draw whole speakers where enough are known, else clips: `groups`.
     """
 
     metric: Metric
@@ -83,6 +83,7 @@ class Score:
     clips: int
     empty_references: int
     empty_hypotheses: int
+    intervals_by: Literal["speaker", "clip"]
     groups: Clusters = field(repr=False)
 
     @property
@@ -133,6 +134,7 @@ def score(
         clips=len(references),
         empty_references=sum(not text for text in ironed[0]),
         empty_hypotheses=sum(not text for text in ironed[1]),
+        intervals_by=groups.unit,
         groups=groups,
     )
 
