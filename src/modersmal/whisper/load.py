@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
@@ -176,7 +177,11 @@ def _config(folder: Path, model: str) -> WhisperConfig:
     kind = table.get("model_type")
     if kind != "whisper":
         raise ModelError(f"{model} is not a Whisper model (its model_type is {kind!r})")
-    config = WhisperConfig.from_dict(table)
+    try:
+        config = WhisperConfig.from_dict(table)
+    except (StrictDataclassError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise ModelError(f"config.json of {model} describes no Whisper: {reason}") from error
     vocabulary = Vocabulary.of_size(config.vocab_size)
     ids = special_ids(vocabulary)
     if config.num_mel_bins not in (80, 128):
