@@ -318,9 +318,13 @@ class Corpus:
 
 
 def write_corpus_file(folder: Path, info: dict[str, Any]) -> Corpus:
-    """Write `corpus.json`, with the hash of all that it says, which finishes the corpus."""
-    content = {"format": FORMAT} | {key: info[key] for key in info if key != "hash"}
-    canonical = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    """Write `corpus.json`, which finishes the corpus.
+
+    Its hash is over all that it says but `key`, the hash of what the corpus was made from.
+    """
+    content = {"format": FORMAT} | {name: info[name] for name in info if name != "hash"}
+    hashed = {name: content[name] for name in content if name != "key"}
+    canonical = json.dumps(hashed, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     content["hash"] = hashlib.sha256(canonical.encode()).hexdigest()
     store.write_json(folder / CORPUS_FILE, content)
     return Corpus(folder, content)

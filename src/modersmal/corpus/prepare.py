@@ -1,0 +1,197 @@
+"""prepare: from sources to a corpus, every clip decoded once, checked, and kept or accounted for.
+
+Sources are read into a plan, the plan's shards are prepared by workers, and what only the whole
+corpus can tell (duplicates, overlap) is settled at the end. A killed run goes on with the shards
+that are missing.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from modersmal import store
+from modersmal.config import ChecksConfig, DataConfig, TextConfig
+from modersmal.corpus.describe import describe
+from modersmal.corpus.finish import finish
+from modersmal.corpus.plan import Plan, PlannedShard, load_plan, make_plan
+from modersmal.corpus.pool import WorkerPool, available_cores
+from modersmal.corpus.schema import CORPUS_FILE, FORMAT, WORK_FOLDER
+from modersmal.corpus.shards import Corpus
+from modersmal.corpus.sources import open_sources
+from modersmal.corpus.sources.archive import CommonVoiceArchive
+from modersmal.corpus.sources.base import Source
+from modersmal.corpus.worker import Job, prepare_shard
+from modersmal.errors import CorpusError
+from modersmal.language import resolve
+from modersmal.progress import progress
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A finished corpus; printed, it is the closing table."""
+
+    corpus: Corpus
+
+    @property
+    def path(self) -> Path:
+        return self.corpus.path
+
+    def __str__(self) -> str:
+        return describe(self.corpus.info)
+
+
+def prepare(
+    sources: list[str],
+    to: Path,
+    *,
+    language: str = "sv",
+    language_token: str | None = None,
+    data: DataConfig | None = None,
+    text: TextConfig | None = None,
+    checks: ChecksConfig | None = None,
+) -> Prepared:
+    """Turn sources into the corpus folder `to`; go on where a killed run stopped.
+
+    The result depends on sources and settings alone, byte for byte, never on `data.workers`.
+
+    Raises:
+        CorpusError: a source cannot be read, or `to` holds something else.
+        LanguageError: Whisper does not know the language and no token is borrowed.
+        StoreError: the disk is full or cannot be written.
+    """
+    data, text, checks = data or DataConfig(), text or TextConfig(), checks or ChecksConfig()
+    spoken = resolve(language, language_token)
+    opened = open_sources(sources, language)
+    settings: dict[str, Any] = {
+        "language": spoken.code,
+        "language_token": spoken.token,
+        "codec": data.codec,
+        "disjoint": data.disjoint,
+        "dev_share": data.dev_share,
+        "test_share": data.test_share,
+        "text": text.model_dump(),
+        "checks": checks.model_dump(),
+    }
+    key = _key(settings, opened)
+    if (to / CORPUS_FILE).exists():
+        return Prepared(_finished(to, key))
+    work = to / WORK_FOLDER
+    _check_folder(to, work)
+    with WorkerPool(data.workers or available_cores()) as pool:
+        plan = load_plan(work, key) or _begin(opened, to, work, key, data, language)
+        roots = tuple(source.root for source in opened)
+        job = Job(plan, to, roots, language, data.codec, text, checks)
+        _prepare_shards(pool, job, opened)
+    corpus = finish(job, settings | {"key": key}, disjoint=data.disjoint)
+    _remove_work(to, work)
+    return Prepared(corpus)
+
+
+def _prepare_shards(pool: WorkerPool, job: Job, sources: list[Source]) -> None:
+    shards = job.plan.shards
+    todo = [shard for shard in shards if not job.outcome_path(shard).exists()]
+    done = job.plan.rows - sum(shard.rows for shard in todo)
+    with progress("Preparing", total=job.plan.rows, unit="clips", done=done) as advance:
+        for rows in pool.run(prepare_shard, _tasks(job, sources, todo)):
+            advance(rows)
+
+
+def _tasks(job: Job, sources: list[Source], todo: list[PlannedShard]) -> Iterator[tuple[Any, ...]]:
+    """The arguments of each call, the largest shards first where the order is free."""
+    for number, source in enumerate(sources):
+        mine = [shard for shard in todo if shard.source == number]
+        if isinstance(source, CommonVoiceArchive):
+            if mine:
+                yield from ((job, shard, clips) for shard, clips in _stream(job, source, mine))
+        else:
+            yield from ((job, shard) for shard in sorted(mine, key=lambda shard: -shard.rows))
+
+
+def _stream(
+    job: Job, source: CommonVoiceArchive, todo: list[PlannedShard]
+) -> Iterator[tuple[PlannedShard, list[bytes]]]:
+    """Read an archive once, handing out each shard as soon as its last clip has come."""
+    queues = {split: _Queue(job.plan, todo, split) for split in {shard.split for shard in todo}}
+    for position, clip in source.clips():
+        for queue in queues.values():
+            yield from queue.offer(position, clip)
+    if any(queue.shards for queue in queues.values()):
+        raise CorpusError(f"{source.path} has changed while it was read; start again")
+
+
+class _Queue:
+    """One split's shards that wait for their clips, in the order of the archive."""
+
+    def __init__(self, plan: Plan, todo: list[PlannedShard], split: str) -> None:
+        self.plan = plan
+        self.shards = [shard for shard in reversed(todo) if shard.split == split]
+        self.clips: list[bytes] = []
+        self._begin()
+
+    def offer(self, position: int, clip: bytes) -> Iterator[tuple[PlannedShard, list[bytes]]]:
+        """Take the clip as often as the next rows want it; yield shards that it completes."""
+        while self.shards and self.positions[len(self.clips)] == position:
+            self.clips.append(clip)
+            if len(self.clips) == len(self.positions):
+                yield self.shards.pop(), self.clips
+                self._begin()
+
+    def _begin(self) -> None:
+        self.clips = []
+        self.positions = self.plan.positions_of(self.shards[-1]) if self.shards else []
+
+
+def _begin(
+    sources: list[Source], to: Path, work: Path, key: str, data: DataConfig, language: str
+) -> Plan:
+    """Start anew: what a run with other sources or settings left unfinished is of no use."""
+    _remove_work(to, work)
+    work.mkdir(parents=True)
+    plan = make_plan(sources, work, key, data, language)
+    if not plan.shards:
+        raise CorpusError(
+            f"none of {', '.join(source.name for source in sources)} has a row that can be a clip"
+        )
+    return plan
+
+
+def _check_folder(to: Path, work: Path) -> None:
+    """Raises CorpusError where the folder has files of somebody else's."""
+    if to.exists() and not to.is_dir():
+        raise CorpusError(f"{to} is a file; name a folder for the corpus")
+    if to.is_dir() and any(to.iterdir()) and not work.is_dir():
+        raise CorpusError(
+            f"{to} holds files that are no corpus; name an empty folder, or a new one"
+        )
+
+
+def _remove_work(to: Path, work: Path) -> None:
+    """Remove the work folder, and the shards of a corpus that never was finished."""
+    if work.is_dir() and not (to / CORPUS_FILE).exists():
+        for shard in to.glob("*-[0-9][0-9][0-9][0-9][0-9].parquet"):
+            shard.unlink()
+    if to.is_dir():
+        store.remove_drafts(to)
+    shutil.rmtree(work, ignore_errors=True)
+
+
+def _finished(to: Path, key: str) -> Corpus:
+    """The corpus that is there already. Raises CorpusError where it is another one."""
+    corpus = Corpus.open(to)
+    if corpus.info.get("key") != key:
+        raise CorpusError(
+            f"{to} holds a corpus of other sources or settings; name another folder for this one, "
+            "or delete that"
+        )
+    _remove_work(to, to / WORK_FOLDER)
+    return corpus
+
+
+def _key(settings: dict[str, Any], sources: list[Source]) -> str:
+    """A hash of all that the corpus depends on."""
+    described = [FORMAT, settings, [source.fingerprint() for source in sources]]
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
