@@ -20,12 +20,15 @@ def stir(whisper: Whisper) -> Whisper:
     draws = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, weight in whisper.model.named_parameters():
-            if weight.ndim == 2 and "embed" not in name:
+            if "conv" in name:
+                weight *= 20
+            elif weight.ndim == 2 and "embed" not in name:
                 heed = 4.0 if "encoder_attn" in name else 0.4
                 weight.copy_(torch.randn(weight.shape, generator=draws) * heed)
         table = whisper.model.model.decoder.embed_tokens.weight
         table.copy_(torch.randn(table.shape, generator=draws))
+        table[special_ids(whisper.vocabulary).first_timestamp :] *= 0.1
         end = table[special_ids(whisper.vocabulary).end].mul_(2)
-        rising = torch.linspace(0, 400, 448)[:, None]
+        rising = torch.linspace(0, 1500, 448)[:, None]
         whisper.model.model.decoder.embed_positions.weight.copy_(rising * end)
     return whisper

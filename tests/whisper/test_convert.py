@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
 
@@ -42,8 +43,9 @@ def test_faster_whisper_writes_what_transformers_writes(
 
     whisper = stir(load(str(tiny_whisper(vocabulary, mels))))
     save_complete(whisper, tmp_path / "model", None)
-    # Of 30 s: faster-whisper pads the features of shorter clips with what is no silence.
-    clips = [noise(30.0, seed) for seed in (0, 5, 12, 30)]
+    # To 30 s: faster-whisper pads the features of shorter clips with what is no silence.
+    spoken = [noise(duration_s, seed) for seed, duration_s in enumerate([3.0, 30.0, 7.7, 12.0])]
+    clips = [np.pad(clip, (0, 480_000 - len(clip))) for clip in spoken]
     plain = decode(whisper, clips, language_token=language, context="full")
 
     folder = to_ctranslate2(str(tmp_path / "model"), tmp_path / "ct2")
