@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import soxr
+
 from espeak import SAMPLE_RATE, Voice, speak
 from speech import RATE, recorded
 from weather import sentence

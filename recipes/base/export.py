@@ -12,13 +12,13 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
-from train import Corpus, Speller, Tokens, clip_sample, collate, frames_of
 from transformers import GenerationConfig
 
 from modersmal.language import Vocabulary, resolve, tokenizer
 from modersmal.whisper.generation import complete_generation
 from modersmal.whisper.load import Whisper
 from modersmal.whisper.save import save_complete
+from train import Corpus, Speller, Tokens, clip_sample, collate, frames_of
 
 # What only the slow tokenizer of transformers 4 reads would add 2 MB to the wheel.
 SLOW_TOKENIZER_FILES = ("vocab.json", "merges.txt", "added_tokens.json", "special_tokens_map.json")

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import soxr
+
 from espeak import SAMPLE_RATE, Voice, speak
 from text import sentence
 
