@@ -48,7 +48,7 @@ class Learner:
         self.device, self.precision = device, precision
         self.model = whisper.model
         if checkpointing:
-            _checkpoint_activations(self.model)
+            checkpoint_activations(self.model)
         self.optimizer = make_optimizer(self.model, config.weight_decay, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision.scaled)
         self._rows = equal_rows.to(device) if equal_rows else None
@@ -70,6 +70,9 @@ class Learner:
             self.scaler.scale(loss).backward()
             total += loss.detach()
         self.scaler.unscale_(self.optimizer)
+        embeddings = self.model.proj_out.weight
+        if self._rows and embeddings.grad is not None:
+            self._rows.weigh(embeddings.grad)
         norm = torch.nn.utils.clip_grad_norm_(
             [value for _, value in trained(self.model)], self.config.clip_norm
         )
@@ -77,7 +80,7 @@ class Learner:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         if self._rows:
-            self._rows.spread(self.model.proj_out.weight)
+            self._rows.spread(embeddings)
         loss_value, norm_value = torch.stack([total, norm.to(total.dtype)]).tolist()
         return StepResult(loss_value, norm_value, self.scaler.get_scale() < before)
 
@@ -152,7 +155,8 @@ def loss_sum(
     return F.cross_entropy(logits, rows.place[targets], reduction="sum")
 
 
-def _checkpoint_activations(model: WhisperForConditionalGeneration) -> None:
+def checkpoint_activations(model: WhisperForConditionalGeneration) -> None:
+    """Let layers keep their input only, and compute the rest again in the backward pass."""
     # transformers 5.23 renamed it; 5.17 has the old name only.
     enable = getattr(model, "activation_checkpointing_enable", None)
     (enable or model.gradient_checkpointing_enable)({"use_reentrant": False})

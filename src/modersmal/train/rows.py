@@ -3,7 +3,7 @@
 Such rows get the same gradient at every step, so they stay equal for ever: computing the logit of
 one of them and adding the logarithm of how many they are gives the loss of the whole vocabulary.
 In the bundled base, whose unused rows share one vector, that is nine tenths of the softmax.
-(What remains different is AdamW's epsilon, since the one gradient is the sum of all.)
+(What remains different is the weight of AdamW's epsilon, and rounding.)
 """
 
 import math
@@ -30,6 +30,11 @@ class EqualRows:
 
     def to(self, device: torch.device) -> "EqualRows":
         return EqualRows(self.kept.to(device), self.group.to(device), self.place.to(device))
+
+    def weigh(self, gradient: Tensor) -> None:
+        """Give the one gradient, which is the sum of the group's, the norm that they have
+        together, so that clipping sees what it would see; AdamW does not mind its scale."""
+        gradient[self.kept[-1]] /= math.sqrt(len(self.group))
 
     @torch.no_grad()
     def spread(self, embeddings: Tensor) -> None:

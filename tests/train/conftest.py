@@ -1,0 +1,59 @@
+"""A learner over a tiny Whisper, and the batches it learns from."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from modersmal.config import TrainConfig
+from modersmal.corpus import Corpus
+from modersmal.train.batch import Loader
+from modersmal.train.learner import Learner
+from modersmal.train.optim import freeze
+from modersmal.train.plan import ContextRule, Plan
+from modersmal.train.precision import choose_precision
+from modersmal.whisper.load import load
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Bits are the same for the same number of threads."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def make_learner(tiny_whisper) -> Callable[..., Learner]:
+    def make(model=None, *, checkpointing=False, equal_rows=None, precision="auto", **config):
+        whisper = load(str(model or tiny_whisper()))
+        made = TrainConfig(**config)
+        freeze(whisper.model, encoder=made.freeze_encoder)
+        return Learner(
+            whisper,
+            made,
+            device=CPU,
+            precision=choose_precision(CPU, precision),
+            checkpointing=checkpointing,
+            equal_rows=equal_rows,
+        )
+
+    return make
+
+
+@pytest.fixture
+def make_loader(tiny_whisper, tiny_corpus) -> Callable[..., Loader]:
+    def make(workers=0, *, batch_s=8.0, whisper=None, language_token="sv", **rule):
+        split = Corpus.open(tiny_corpus()).split("train")
+        rule = {"floor_s": 1.0, "step_s": 0.25, "full_share": 0.0} | rule
+        plan = Plan(
+            rows=torch.arange(len(split)).numpy(),
+            durations_s=split.durations_s,
+            row_groups=split.row_group_of,
+            seed=0,
+            batch_s=batch_s,
+            context=ContextRule(**rule),
+        )
+        return Loader(split, plan, whisper or load(str(tiny_whisper())), language_token, workers)
+
+    return make

@@ -1,0 +1,191 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from modersmal.train.batch import StepBatch
+from modersmal.train.learner import target_places
+from modersmal.train.plan import PlannedBatch
+from modersmal.train.rows import find_equal_rows
+from modersmal.whisper.load import load
+from modersmal.whisper.tokens import label_ids
+
+
+def weights(learner):
+    return {name: value.detach().clone() for name, value in learner.model.named_parameters()}
+
+
+def largest_difference(one, other):
+    return max(float((one[name] - other[name]).abs().max()) for name in one)
+
+
+def steps(learner, loader, count, device_batch_s=1e6):
+    return [learner.step(loader.load(step), 1e-3, device_batch_s) for step in range(count)]
+
+
+def test_the_loss_is_that_of_transformers_over_the_tokens(make_learner, make_loader):
+    learner = make_learner()
+    (part,) = make_loader().load(0).micro_batches(1e6)
+    features = part.features(80, learner.device)
+    labels = part.tokens[:, 1:].clone()
+    labels[torch.arange(labels.shape[1]) >= (part.counts - 1)[:, None]] = -100
+    with torch.no_grad():
+        ours = learner.loss_sum(features, part)
+        theirs = learner.model(
+            input_features=features, decoder_input_ids=part.tokens[:, :-1], labels=labels
+        ).loss
+    assert float(ours) == pytest.approx(float(theirs) * int((part.counts - 1).sum()), rel=1e-5)
+
+
+def test_the_end_of_text_is_learned_and_its_padding_is_not():
+    tokens = torch.tensor([[1, 5, 9, 9, 9], [1, 5, 6, 7, 9]])  # 9 ends, and pads
+    places, targets = target_places(tokens, torch.tensor([3, 5]))
+    assert places.tolist() == [0, 1, 4, 5, 6, 7]
+    assert targets.tolist() == [5, 9, 5, 6, 7, 9]
+
+
+def test_what_stands_behind_a_label_changes_nothing(make_learner, make_loader):
+    learner = make_learner()
+    (part,) = make_loader().load(0).micro_batches(1e6)
+    features = part.features(80, learner.device)
+    with torch.no_grad():
+        before = learner.loss_sum(features, part)
+        behind = torch.arange(part.tokens.shape[1]) >= part.counts[:, None]
+        assert behind.any()
+        part.tokens[behind] = 7
+        assert float(learner.loss_sum(features, part)) == pytest.approx(float(before), rel=1e-6)
+
+
+def test_how_much_a_device_takes_at_a_time_does_not_change_the_result(make_learner, make_loader):
+    loader = make_loader(batch_s=12.0)
+    whole, parts = make_learner(), make_learner()
+    one = steps(whole, loader, 5)
+    other = steps(parts, loader, 5, device_batch_s=4.0)
+    for mine, theirs in zip(one, other, strict=True):
+        assert mine.loss == pytest.approx(theirs.loss, rel=1e-5)
+        assert mine.gradient_norm == pytest.approx(theirs.gradient_norm, rel=1e-4)
+    assert largest_difference(weights(whole), weights(parts)) < 1e-4
+
+
+def test_averaging_parts_would_change_it(make_learner, make_loader):
+    """Labels differ in length, so that a mean of means is another loss: the sum is what counts."""
+    batch = make_loader(batch_s=12.0).load(0)
+    learner = make_learner(spec_augment={"time_masks": 0, "frequency_masks": 0})
+    parts = list(batch.micro_batches(2.0))
+    with torch.no_grad():
+        sums = [float(learner.loss_sum(part.features(80, learner.device), part)) for part in parts]
+    means = [loss / int((part.counts - 1).sum()) for loss, part in zip(sums, parts, strict=True)]
+    right = learner.step(batch, 0.0, 2.0).loss
+    assert right == pytest.approx(sum(sums) / batch.targets, rel=1e-5)
+    assert abs(np.mean(means) - right) > 1e-5
+
+
+def test_gradient_checkpointing_changes_nothing(make_learner, make_loader):
+    plain, checkpointed = make_learner(), make_learner(checkpointing=True)
+    loader = make_loader()
+    one, other = steps(plain, loader, 2), steps(checkpointed, loader, 2)
+    assert one[-1].loss == pytest.approx(other[-1].loss, rel=1e-6)
+    assert largest_difference(weights(plain), weights(checkpointed)) < 1e-5
+
+
+def test_positions_of_the_encoder_stay_and_a_frozen_encoder_stays(make_learner, make_loader):
+    for freeze_encoder in (False, True):
+        learner = make_learner(freeze_encoder=freeze_encoder)
+        before = weights(learner)
+        steps(learner, make_loader(), 2)
+        changed = {
+            name for name, value in weights(learner).items() if not torch.equal(value, before[name])
+        }
+        assert "model.encoder.embed_positions.weight" not in changed
+        assert "model.decoder.layers.0.fc1.weight" in changed
+        assert ("model.encoder.layers.0.fc1.weight" in changed) is not freeze_encoder
+
+
+def test_gradients_are_clipped(make_learner, make_loader):
+    batch = make_loader().load(0)
+    learner = make_learner(clip_norm=0.01)
+    found = learner.step(batch, 0.0, 1e6)
+    gradients = [value.grad for value in learner.model.parameters() if value.grad is not None]
+    clipped = torch.stack([gradient.norm() for gradient in gradients]).norm()
+    assert found.gradient_norm > 0.1
+    assert float(clipped) == pytest.approx(0.01, rel=1e-3)
+
+
+def test_dropout_of_the_config_is_a_function_of_the_step(
+    make_learner, make_loader, tiny_whisper, tmp_path
+):
+    folder = shutil.copytree(tiny_whisper(), tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text()) | {"dropout": 0.2}
+    (folder / "config.json").write_text(json.dumps(config))
+    batch = make_loader().load(0)
+    torch.manual_seed(1)
+    one = make_learner(folder).step(batch, 1e-3, 1e6)
+    torch.manual_seed(2)
+    other = make_learner(folder).step(batch, 1e-3, 1e6)
+    assert one == other
+    assert one != make_learner(folder, seed=1).step(batch, 1e-3, 1e6)
+    assert one.loss != make_learner().step(batch, 1e-3, 1e6).loss
+
+
+def test_transformers_masks_are_off_and_ours_are_on(make_learner, make_loader):
+    batch = make_loader().load(0)
+    assert make_learner().model.config.apply_spec_augment is False
+    off = {"time_masks": 0, "frequency_masks": 0}
+    unmasked = make_learner(spec_augment=off).step(batch, 1e-3, 1e6)
+    assert unmasked == make_learner(spec_augment=off, seed=5).step(batch, 1e-3, 1e6)
+    assert unmasked != make_learner().step(batch, 1e-3, 1e6)
+
+
+def test_bfloat16_learns_with_float32_weights(make_learner, make_loader):
+    learner = make_learner(precision="bfloat16")
+    first, *_, last = steps(learner, make_loader(), 8)
+    assert last.loss < first.loss
+    assert {value.dtype for value in learner.model.parameters()} == {torch.float32}
+
+
+def test_english_models_learn_without_language_and_task(make_learner, tiny_whisper):
+    whisper = load(str(tiny_whisper("english")))
+    labels = label_ids(whisper.tokenizer, whisper.vocabulary, ["Hello there."], "en")
+    assert labels[0][:2] == [50257, 50362]
+    batch = StepBatch(
+        PlannedBatch(0, 0, np.array([0]), 200), [np.zeros(32_000, np.float32)], labels
+    )
+    assert np.isfinite(make_learner(tiny_whisper("english")).step(batch, 1e-3, 1e6).loss)
+
+
+def test_equal_rows_learn_as_one_and_as_they_would_alone(make_learner, make_loader):
+    loader = make_loader()
+    used = torch.zeros(51_865, dtype=torch.bool)
+    for step in range(loader._plan.batches_per_epoch):
+        for label in loader.load(step).labels:
+            used[label] = True
+
+    def learner_with_equal_rows(shared):
+        learner = make_learner()
+        table = learner.model.proj_out.weight
+        with torch.no_grad():
+            table[5000:50_000] = table[5000]
+        found = find_equal_rows(table, used)
+        assert found is not None
+        again = make_learner(equal_rows=found if shared else None)
+        again.model.load_state_dict(learner.model.state_dict())
+        return again, found
+
+    (one, found), (other, _) = learner_with_equal_rows(True), learner_with_equal_rows(False)
+    assert not used[found.group].any()
+    assert len(found.kept) + len(found.group) == 51_865 + 1
+    mine, theirs = steps(one, loader, 6), steps(other, loader, 6)
+    for shared, alone in zip(mine, theirs, strict=True):
+        assert shared.loss == pytest.approx(alone.loss, rel=1e-4)
+        assert shared.gradient_norm == pytest.approx(alone.gradient_norm, rel=1e-3)
+    table = one.model.proj_out.weight
+    assert bool((table[found.group] == table[found.group[0]]).all())
+    assert largest_difference(weights(one), weights(other)) < 5e-4  # of steps of 1e-3
+
+
+def test_rows_that_differ_are_left_alone(make_learner):
+    used = torch.zeros(51_865, dtype=torch.bool)
+    assert find_equal_rows(make_learner().model.proj_out.weight, used) is None
+    assert find_equal_rows(torch.zeros(100, 4), torch.ones(100, dtype=torch.bool)) is None
