@@ -130,6 +130,11 @@ def locate(model: str, *, offline: bool = False) -> Path:
     return _download(model, offline)
 
 
+def language_of(folder: Path) -> Language | None:
+    """The language that a model's folder says it was fine-tuned for."""
+    return _language(_card(folder))
+
+
 def _download(repo: str, offline: bool) -> Path:
     from huggingface_hub import errors, snapshot_download
 
