@@ -8,48 +8,49 @@ from rich.table import Table
 
 from modersmal.corpus.checks import REASONS
 
+_LEAVE = {True: "may be passed on", False: "must not be passed on", None: "ask before passing on"}
+
 
 def describe(info: dict[str, Any]) -> str:
     """The closing table of `prepare`, from `corpus.json`."""
-    console = Console(width=100, color_system=None, force_terminal=False, file=None, record=True)
-    with console.capture() as captured:
-        console.print(_splits(info))
-        for sentence in notes(info):
-            console.print(sentence, soft_wrap=True, highlight=False, markup=False)
-        for title, counts in (("Rejected", info["rejected"]), ("Flagged", info["flagged"])):
-            if counts:
-                console.print(_reasons(title, counts))
-        if info["overlap"]:
-            console.print(_overlap(info["overlap"]))
-    return captured.get().rstrip()
+    parts: list[Table | str] = [_splits(info)]
+    for title, counts in (("Rejected", info["rejected"]), ("Flagged", info["flagged"])):
+        if counts:
+            parts.append(_reasons(title, counts))
+    if info["overlap"]:
+        parts.append(_overlap(info["overlap"]))
+    parts.append("\n".join(notes(info)))
+    return "\n\n".join(part if isinstance(part, str) else _rendered(part) for part in parts)
 
 
 def notes(info: dict[str, Any]) -> list[str]:
-    """What a person should know before training."""
+    """What a person should know before training, one sentence each."""
     found = []
-    for name in ("train", "dev", "test"):
-        if not info["splits"].get(name, {}).get("clips"):
+    if not _clips(info, "train"):
+        found.append("Note: train is empty; there is nothing to learn from.")
+    for name in ("dev", "test"):
+        if not _clips(info, name):
             found.append(
                 f"Note: {name} is empty; name splits in the source, or raise data.{name}_share."
-                if name != "train"
-                else "Note: train is empty; there is nothing to learn from."
             )
+    if any("train" in entry["splits"] for entry in info["overlap"]):
+        found.append(
+            "Note: train has speakers, sentences or clips of another split, so scores will be too "
+            "good; data.disjoint = true drops them from train."
+        )
     for source in info["sources"]:
         licence = source["licence"] or "licence not known"
-        may = {
-            True: "may be passed on",
-            False: "must not be passed on",
-            None: "ask before passing on",
-        }
-        found.append(
-            f"Source {source['name']}: {source['rows']:,} rows, {licence}, "
-            f"{may[source['redistributable']]}."
-        )
+        leave = _LEAVE[source["redistributable"]]
+        found.append(f"Source {source['name']}: {source['rows']:,} rows, {licence}, {leave}.")
     return found
 
 
+def _clips(info: dict[str, Any], split: str) -> int:
+    return info["splits"].get(split, {"clips": 0})["clips"]
+
+
 def _splits(info: dict[str, Any]) -> Table:
-    table = _table("Split", "Clips", "Hours", "Speakers", "Rejected", "Flagged")
+    table = _table("Split", "Clips", "Hours", "Speakers", "Rejected", "Flags")
     names = [*info["splits"], *(name for name in info["rejected"] if name not in info["splits"])]
     for name in names:
         split = info["splits"].get(name, {"clips": 0, "duration_s": 0.0, "speakers": 0})
@@ -84,9 +85,27 @@ def _overlap(overlap: list[dict[str, Any]]) -> Table:
     return table
 
 
+def describe_durations(histograms: dict[str, dict[str, int]]) -> str:
+    """Counts of clips by their length in seconds, one column a split."""
+    table = _table("Seconds", *histograms)
+    for seconds in next(iter(histograms.values()), {}):
+        counts = [histogram[seconds] for histogram in histograms.values()]
+        if any(counts):
+            table.add_row(seconds, *(f"{count:,}" for count in counts))
+    return _rendered(table)
+
+
 def _table(first: str, *others: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="")
     table.add_column(first)
     for title in others:
         table.add_column(title, justify="right")
     return table
+
+
+def _rendered(table: Table) -> str:
+    """Plain text, the same on every terminal and in a file."""
+    console = Console(width=100, color_system=None)
+    with console.capture() as captured:
+        console.print(table)
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())
