@@ -42,9 +42,9 @@ clean:
 	rm -rf $(VENV) build dist
 
 $(READY): pyproject.toml constraints.txt
-	python=$$($(FIND_PYTHON)); test -n "$$python" || $(NO_PYTHON); $$python -m venv $(VENV)
+	@python=$$($(FIND_PYTHON)); test -n "$$python" || $(NO_PYTHON); $$python -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $(READY)
 
 $(WHEEL_VENV):
-	python=$$($(FIND_PYTHON)); test -n "$$python" || $(NO_PYTHON); $$python -m venv $(WHEEL_VENV)
+	@python=$$($(FIND_PYTHON)); test -n "$$python" || $(NO_PYTHON); $$python -m venv $(WHEEL_VENV)
