@@ -43,6 +43,7 @@ FROZEN = {
     },
     "inspect": {
         "corpus": ("CORPUS", "Path", REQUIRED),
+        "verify": ("--verify", "bool", False),
         "as_json": ("--json", "bool", False),
     },
     "train": {
@@ -55,14 +56,18 @@ FROZEN = {
         "split": ("--split", "str", "test"),
         "baseline": ("--baseline MODEL", "str | None", None),
         "hypotheses": ("--hypotheses FILE", "Path | None", None),
+        "recipe": ("--recipe RECIPE.toml", "Path | None", None),
+        "output": ("--output DIR", "Path | None", None),
         "as_json": ("--json", "bool", False),
     },
     "transcribe": {
         "audio": ("AUDIO...", "list[Path]", REQUIRED),
         "model": ("--model MODEL", "str", REQUIRED),
+        "language": ("--language CODE", "str | None", None),
         "format": ("--format", "Literal['txt', 'srt', 'vtt', 'json']", "txt"),
         "words": ("--words", "bool", False),
         "output": ("--output DIR", "Path | None", None),
+        "overwrite": ("--overwrite", "bool", False),
     },
     "doctor": {
         "store": ("--store DIR", "Path", Path()),
@@ -79,13 +84,14 @@ SIGNATURES = {
     "prepare": "(sources: Sequence[str | Path], to: str | Path, *, language: str = 'sv', "
     "language_token: str | None = None, codec: Literal['original', 'flac', 'opus'] = 'original', "
     "workers: int = 0) -> Prepared",
-    "inspect": "(corpus: str | Path) -> Summary",
+    "inspect": "(corpus: str | Path, *, verify: bool = False) -> Summary",
     "train": "(recipe: str | Path, *, settings: Sequence[str] = ()) -> TrainResult",
     "evaluate": "(model: str, corpora: Sequence[str | Path], *, split: str = 'test', "
-    "baseline: str | None = None, hypotheses: str | Path | None = None) -> Evaluation",
-    "transcribe": "(audio: Sequence[str | Path], *, model: str, "
+    "baseline: str | None = None, hypotheses: str | Path | None = None, "
+    "recipe: str | Path | None = None, output: str | Path | None = None) -> Evaluation",
+    "transcribe": "(audio: Sequence[str | Path], *, model: str, language: str | None = None, "
     "format: Literal['txt', 'srt', 'vtt', 'json'] = 'txt', words: bool = False, "
-    "output: str | Path | None = None) -> list[Transcript]",
+    "output: str | Path | None = None, overwrite: bool = False) -> list[Transcript]",
     "doctor": "(store: str | Path = '.') -> Diagnosis",
 }
 

@@ -60,9 +60,13 @@ def run(recipe: Source) -> "RunResult":
 
     What is done already is not done again.
     """
+    from modersmal.config import load_recipe
+
+    loaded = load_recipe(recipe)  # what is wrong with it shows before the slow imports
+
     from modersmal.run import run
 
-    return run(recipe)
+    return run(loaded)
 
 
 def prepare(
@@ -87,11 +91,14 @@ def prepare(
     )
 
 
-def inspect(corpus: Source) -> "Summary":
-    """Describe a corpus: hours, speakers, what was rejected and why, overlap between splits."""
+def inspect(corpus: Source, *, verify: bool = False) -> "Summary":
+    """Describe a corpus: hours, speakers, what was rejected and why, overlap between splits.
+
+    `verify` compares every shard with its hash first.
+    """
     from modersmal.corpus.inspect import inspect
 
-    return inspect(Path(corpus))
+    return inspect(Path(corpus), verify=verify)
 
 
 def train(recipe: Source, *, settings: Sequence[str] = ()) -> "TrainResult":
@@ -101,9 +108,11 @@ def train(recipe: Source, *, settings: Sequence[str] = ()) -> "TrainResult":
     "train.max_steps=500".
     """
     from modersmal.config import load_recipe
-    from modersmal.train.train import train
 
     loaded = load_recipe(recipe, settings)
+
+    from modersmal.train.train import train
+
     return train(loaded, loaded.corpus_folder, loaded.run_folder)
 
 
@@ -114,11 +123,19 @@ def evaluate(
     split: str = "test",
     baseline: str | None = None,
     hypotheses: Source | None = None,
+    recipe: Source | None = None,
+    output: Source | None = None,
 ) -> "Evaluation":
     """Score a model by decoding a split, with 95 % intervals, and against a baseline if given.
 
-    `hypotheses` is a file with another system's output, scored in place of the model's.
+    `hypotheses` is a file with another system's output, scored in place of the model's. `recipe`
+    is one whose [evaluate] says how to score; without it, the defaults do. `output` becomes a
+    folder with every reference and hypothesis.
     """
+    from modersmal.config import EvaluateConfig, load_recipe
+
+    config = EvaluateConfig() if recipe is None else load_recipe(recipe).evaluate
+
     from modersmal.evaluate.evaluate import evaluate
 
     return evaluate(
@@ -127,6 +144,8 @@ def evaluate(
         split=split,
         baseline=baseline,
         hypotheses=None if hypotheses is None else Path(hypotheses),
+        config=config,
+        output=None if output is None else Path(output),
     )
 
 
@@ -134,19 +153,28 @@ def transcribe(
     audio: Sequence[Source],
     *,
     model: str,
+    language: str | None = None,
     format: Literal["txt", "srt", "vtt", "json"] = "txt",
     words: bool = False,
     output: Source | None = None,
+    overwrite: bool = False,
 ) -> "list[Transcript]":
-    """Transcribe files, or the audio in folders, of any length."""
+    """Transcribe files, or the audio in folders, of any length.
+
+    A file that fails stands in its transcript's `error`; the others are done. Several files are
+    written beside their audio, or below `output`; what is there already is kept, unless
+    `overwrite` is set. Without `language` it is the model's own, else detected.
+    """
     from modersmal.transcribe.transcribe import transcribe
 
     return transcribe(
         [Path(file) for file in audio],
         model=model,
+        language=language,
         format=format,
         words=words,
         output=None if output is None else Path(output),
+        overwrite=overwrite,
     )
 
 

@@ -73,7 +73,8 @@ def command(example: str) -> Callable[[Callable[..., Answer]], Callable[..., Non
             try:
                 with redirect_stdout(sys.stderr):
                     answer = function(*arguments, **options)
-                print(answer.text, flush=True)
+                if answer.text:
+                    print(answer.text, flush=True)
                 code = answer.code
             except ModersmalError as error:
                 code = _say(str(error), error.exit_code)
@@ -125,6 +126,8 @@ def _json(value: Any) -> str:
 
 def _table(value: Any) -> Any:
     """A result as JSON's types; what a dataclass hides from its repr stays hidden."""
+    if hasattr(value, "to_json"):
+        return value.to_json()
     if is_dataclass(value):
         return {
             field.name: _table(getattr(value, field.name)) for field in fields(value) if field.repr
@@ -243,10 +246,13 @@ def prepare(
 @command("modersmal inspect corpora/sv")
 def inspect(
     corpus: Annotated[Path, typer.Argument(metavar="CORPUS", help="A prepared corpus.")],
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Compare every shard with its hash first.")
+    ] = False,
     as_json: Json = False,
 ) -> Answer:
     """Describe a corpus: hours, speakers, rejected clips, overlap."""
-    summary = modersmal.inspect(corpus)
+    summary = modersmal.inspect(corpus, verify=verify)
     return Answer(_json(summary) if as_json else str(summary))
 
 
@@ -280,14 +286,33 @@ def evaluate(
         typer.Option(
             "--hypotheses",
             metavar="FILE",
-            help="Score another system's output instead of decoding.",
+            help="Score another system's output instead of decoding: JSONL or TSV with id and "
+            "text. MODEL is then the name it is shown under.",
+        ),
+    ] = None,
+    recipe: Annotated[
+        Path | None,
+        typer.Option(
+            "--recipe", metavar="RECIPE.toml", help="Score as its [evaluate] says; else defaults."
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", metavar="DIR", help="Keep every reference and hypothesis in this folder."
         ),
     ] = None,
     as_json: Json = False,
 ) -> Answer:
     """Score a model by decoding: WER and CER with 95 % intervals."""
     evaluation = modersmal.evaluate(
-        model, corpora, split=split, baseline=baseline, hypotheses=hypotheses
+        model,
+        corpora,
+        split=split,
+        baseline=baseline,
+        hypotheses=hypotheses,
+        recipe=recipe,
+        output=output,
     )
     return Answer(_json(evaluation) if as_json else str(evaluation))
 
@@ -298,23 +323,49 @@ def transcribe(
         list[Path], typer.Argument(metavar="AUDIO", help="Files, or folders of them.")
     ],
     model: Annotated[str, typer.Option("--model", metavar="MODEL", help="The model to use.")],
+    language: Annotated[
+        str | None,
+        typer.Option(
+            "--language",
+            metavar="CODE",
+            help="Language that is spoken; else the one that the model was fine-tuned for, else "
+            "detected.",
+        ),
+    ] = None,
     format: Annotated[
         Literal["txt", "srt", "vtt", "json"],
         typer.Option("--format", help="txt, srt, vtt or json."),
     ] = "txt",
     words: Annotated[
-        bool, typer.Option("--words", help="Times of single words, in json, srt and vtt.")
+        bool, typer.Option("--words", help="Times of single words, not only of phrases.")
     ] = False,
     output: Annotated[
         Path | None,
-        typer.Option("--output", metavar="DIR", help="Folder to write to; else it is printed."),
+        typer.Option(
+            "--output",
+            metavar="DIR",
+            help="Write here; else beside the audio, and a single file is printed.",
+        ),
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace transcripts that are there already.")
+    ] = False,
 ) -> Answer:
     """Transcribe audio of any length to text or subtitles."""
     transcripts = modersmal.transcribe(
-        audio, model=model, format=format, words=words, output=output
+        audio,
+        model=model,
+        language=language,
+        format=format,
+        words=words,
+        output=output,
+        overwrite=overwrite,
     )
-    return Answer("\n".join(map(str, transcripts)))
+    for transcript in transcripts:
+        if transcript.error:
+            _say(transcript.error, EXIT_USER_ERROR)
+    done = [str(transcript) for transcript in transcripts if not transcript.error]
+    return Answer("\n".join(done), 0 if len(done) == len(transcripts) else EXIT_USER_ERROR)
 
 
 @command("modersmal doctor")

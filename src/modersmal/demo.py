@@ -15,6 +15,7 @@ from importlib import resources
 from pathlib import Path
 
 from modersmal import store
+from modersmal.config import load_recipe
 from modersmal.progress import duration
 from modersmal.run import RunResult, run
 from modersmal.transcribe.transcribe import transcribe
@@ -71,7 +72,7 @@ def _demo(folder: Path, kept: Path | None) -> DemoResult:
     for name in (RELEASE, RECIPE):
         if not (folder / name).is_file():
             store.write_bytes(folder / name, (assets / name).read_bytes())
-    done = run(folder / RECIPE)
+    done = run(load_recipe(folder / RECIPE))
     clip, reference = _shown_clip(folder / RELEASE, folder)
     [transcript] = transcribe([clip], model=str(done.run))
     return DemoResult(done, reference, transcript.text, time.monotonic() - began, kept)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from modersmal import __version__, store
-from modersmal.config import Recipe, load_recipe
+from modersmal.config import Recipe
 from modersmal.corpus import Corpus
 from modersmal.corpus.prepare import Prepared, prepare
 from modersmal.errors import HubError, ModelError, RecipeError
@@ -54,40 +54,39 @@ class RunResult:
         return "\n\n".join(parts)
 
 
-def run(recipe: Path | str) -> RunResult:
+def run(recipe: Recipe) -> RunResult:
     """Prepare, score the base and the candidates on dev, train, and score on test.
 
     A candidate that cannot be loaded is reported and left out; it is only advice.
 
     Raises:
-        RecipeError, LanguageError: the recipe is wrong.
+        RecipeError: the recipe names no sources.
         CorpusError, ModelError, HubError, TrainingError, StoreError: a stage cannot go on.
         Stopped: a stage was stopped with everything saved.
     """
-    loaded = load_recipe(recipe)
-    if not loaded.data.sources:
-        raise RecipeError(f"{recipe}: data.sources is empty; write there what to train on")
-    locate(loaded.model)  # a base that is missing or unreachable shows now, not after hours
+    if not recipe.data.sources:
+        raise RecipeError("the recipe's data.sources is empty; write there what to train on")
+    locate(recipe.model)  # a base that is missing or unreachable shows now, not after hours
     prepared = prepare(
-        loaded.data.sources,
-        loaded.corpus_folder,
-        language=loaded.language,
-        language_token=loaded.language_token,
-        data=loaded.data,
-        text=loaded.text,
-        checks=loaded.checks,
+        recipe.data.sources,
+        recipe.corpus_folder,
+        language=recipe.language,
+        language_token=recipe.language_token,
+        data=recipe.data,
+        text=recipe.text,
+        checks=recipe.checks,
     )
-    scores = _Scores(loaded)
-    base, candidates = _score_starts(loaded, scores)
+    scores = _Scores(recipe)
+    base, candidates = _score_starts(recipe, scores)
     advice = wiser_start(candidates)
     if advice:
         _say(advice)
-    trained = train(loaded, loaded.corpus_folder, loaded.run_folder)
+    trained = train(recipe, recipe.corpus_folder, recipe.run_folder)
     test = None
     if scores.has("test"):
-        before = scores.take("base-test", loaded.model, "test")
-        test = scores.take("test", str(loaded.run_folder), "test", baseline=before.output)
-    return RunResult(prepared, base, candidates, advice, trained, test, loaded.run_folder)
+        before = scores.take("base-test", recipe.model, "test")
+        test = scores.take("test", str(recipe.run_folder), "test", baseline=before.output)
+    return RunResult(prepared, base, candidates, advice, trained, test, recipe.run_folder)
 
 
 def wiser_start(candidates: tuple[Evaluation, ...]) -> str:
