@@ -3,7 +3,6 @@
 from itertools import combinations
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -48,14 +47,15 @@ def test_duplicates_are_those_a_plain_search_finds(rows):
         assert original[index] == (-1 if first == index else first)
 
 
-@given(clip_lists)
-def test_overlap_is_what_a_plain_search_finds(rows):
+@given(clip_lists, st.randoms())
+def test_overlap_is_what_a_plain_search_finds(rows, draw):
     clips = clips_of(rows)
     original = find_duplicates(clips)
-    found = {tuple(entry["splits"]): entry for entry in overlaps(clips, original)}
+    kept = np.array([draw.random() < 0.7 for _ in rows], bool)
+    found = {tuple(entry["splits"]): entry for entry in overlaps(clips, original, kept)}
     for one, other in combinations(sorted({row[0] for row in rows}), 2):
-        here = [row for row in rows if row[0] == one]
-        there = [row for row in rows if row[0] == other]
+        here = [row for row, stays in zip(rows, kept, strict=True) if stays and row[0] == one]
+        there = [row for row, stays in zip(rows, kept, strict=True) if stays and row[0] == other]
         speakers = {row[3] for row in here} & {row[3] for row in there} - {None}
         sentences = {row[2] for row in here} & {row[2] for row in there}
         crossing = sum(
@@ -86,7 +86,6 @@ def test_places_are_kept():
     assert clips.shard.tolist() == [0, 1]
     assert clips.row.tolist() == [7, 7]
     assert clips.speaker.tolist() == [1, 0]
-    assert len(clips.where(np.array([False, True]))) == 1
 
 
 def test_digests_that_differ_in_zero_bytes_differ():
@@ -94,8 +93,7 @@ def test_digests_that_differ_in_zero_bytes_differ():
     assert find_duplicates(clips).tolist() == [-1, -1, -1]
 
 
-@pytest.mark.parametrize("count", [0, 50_000])
-def test_any_size(count):
-    clips = clips_of([("train", 1, 1, 1)]).where(np.zeros(max(1, count), bool)[:1])
+def test_no_clips_are_no_trouble():
+    clips = clips_of([])
     assert len(clips) == 0
-    assert overlaps(clips, find_duplicates(clips)) == []
+    assert overlaps(clips, find_duplicates(clips), np.ones(0, bool)) == []

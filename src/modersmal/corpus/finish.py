@@ -35,7 +35,8 @@ def finish(job: Job, settings: dict[str, Any], *, disjoint: bool) -> Corpus:
     """Write `rejected.jsonl` and, last, `corpus.json`; `settings` go into the latter."""
     plan = job.plan
     clips = collect((shard, read_outcome(job.outcome_path(shard))) for shard in plan.shards)
-    drops, flags, remaining = _settle(plan, clips, disjoint)
+    original = find_duplicates(clips)
+    drops, flags, kept = _settle(plan, clips, original, disjoint)
     splits: dict[str, dict[str, Any]] = {}
     rejected: dict[str, Counter[str]] = defaultdict(Counter)
     flagged: dict[str, Counter[str]] = defaultdict(Counter)
@@ -52,7 +53,7 @@ def finish(job: Job, settings: dict[str, Any], *, disjoint: bool) -> Corpus:
             splits[shard.split]["shards"].append(asdict(written))
         for row_flags in _flags(outcome, flag):
             flagged[shard.split].update(row_flags)
-    _count(splits, remaining)
+    _count(splits, clips, kept)
     return write_corpus_file(
         job.to,
         settings
@@ -61,14 +62,16 @@ def finish(job: Job, settings: dict[str, Any], *, disjoint: bool) -> Corpus:
             "splits": {name: splits[name] for name in sorted(splits, key=_order)},
             "rejected": {name: dict(rejected[name]) for name in sorted(rejected, key=_order)},
             "flagged": {name: dict(flagged[name]) for name in sorted(flagged, key=_order)},
-            "overlap": overlaps(remaining, find_duplicates(remaining)),
+            "overlap": overlaps(clips, original, kept),
             "rejected_sha256": store.sha256(job.to / REJECTED_FILE),
         },
     )
 
 
-def _settle(plan: Plan, clips: Clips, disjoint: bool) -> tuple[Changes, Changes, Clips]:
-    """Decide over duplicates and overlap: what is dropped, what is flagged, what remains.
+def _settle(
+    plan: Plan, clips: Clips, original: np.ndarray, disjoint: bool
+) -> tuple[Changes, Changes, np.ndarray]:
+    """Decide over duplicates and overlap: what is dropped, what is flagged, a mask of what stays.
 
     Train loses its clips that are elsewhere; every other split keeps its own, with a flag.
     """
@@ -76,7 +79,6 @@ def _settle(plan: Plan, clips: Clips, disjoint: bool) -> tuple[Changes, Changes,
     drops: Changes = defaultdict(dict)
     flags: Changes = defaultdict(dict)
     train = clips.in_split(TRAIN)
-    original = find_duplicates(clips)
     dropped = train & (original >= 0)
     for index in np.flatnonzero(original >= 0):
         first = original[index]
@@ -96,7 +98,7 @@ def _settle(plan: Plan, clips: Clips, disjoint: bool) -> tuple[Changes, Changes,
                     reason, f"its {what} is in dev or test too"
                 )
         dropped = dropped | by_speaker | by_sentence
-    return drops, flags, clips.where(~dropped)
+    return drops, flags, ~dropped
 
 
 def _rejections(job: Job, drops: Changes) -> Iterator[dict[str, Any]]:
@@ -155,11 +157,11 @@ def _flags(outcome: Outcome, added: dict[int, Finding]) -> Iterator[list[str]]:
     yield from ([finding.reason] for finding in added.values())
 
 
-def _count(splits: dict[str, dict[str, Any]], clips: Clips) -> None:
+def _count(splits: dict[str, dict[str, Any]], clips: Clips, kept: np.ndarray) -> None:
     for name, split in splits.items():
         split["clips"] = sum(shard["rows"] for shard in split["shards"])
         split["duration_s"] = round(sum(shard["duration_s"] for shard in split["shards"]), 3)
-        speakers = clips.speaker[clips.in_split(name) & (clips.speaker != 0)]
+        speakers = clips.speaker[clips.in_split(name) & kept & (clips.speaker != 0)]
         split["speakers"] = len(np.unique(speakers))
 
 

@@ -109,7 +109,8 @@ def _summarise(split: Split, speakers: int) -> SplitSummary:
         count
         for start in range(0, len(split), _TEXTS_AT_ONCE)
         for count in count_label_tokens(
-            split.texts[start : start + _TEXTS_AT_ONCE], Vocabulary.MULTILINGUAL
+            [f" {text}" for text in split.texts[start : start + _TEXTS_AT_ONCE]],
+            Vocabulary.MULTILINGUAL,
         )
     ]
     return SplitSummary(

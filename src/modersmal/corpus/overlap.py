@@ -37,11 +37,6 @@ class Clips:
     def __len__(self) -> int:
         return len(self.split)
 
-    def where(self, kept: np.ndarray) -> "Clips":
-        """Only the clips of a boolean mask."""
-        columns = (self.split, self.shard, self.row, self.digest, self.sentence, self.speaker)
-        return Clips(self.splits, *(column[kept] for column in columns))
-
     def in_split(self, name: str) -> np.ndarray:
         """Mask of a split's clips; none for a split that is not there."""
         code = self.splits.index(name) if name in self.splits else -1
@@ -94,10 +89,11 @@ def shares_with_evaluation(clips: Clips) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
-def overlaps(clips: Clips, original: np.ndarray) -> list[dict[str, Any]]:
-    """What each two splits have in common; those without anything in common are left out.
+def overlaps(clips: Clips, original: np.ndarray, kept: np.ndarray) -> list[dict[str, Any]]:
+    """What each two splits have in common; pairs without anything in common are left out.
 
-    `original` is that of `find_duplicates`, of the same clips.
+    `original` is that of `find_duplicates`. Speakers and sentences are those of the clips `kept`
+    (a mask); duplicates are counted among all, so that those dropped from train are reported too.
     """
     found = []
     for one, other in combinations(sorted(clips.splits), 2):
@@ -105,8 +101,8 @@ def overlaps(clips: Clips, original: np.ndarray) -> list[dict[str, Any]]:
         crossing = (here & there[original]) | (there & here[original])
         entry = {
             "splits": [one, other],
-            "speakers": _common(clips.speaker, here & (clips.speaker != 0), there),
-            "sentences": _common(clips.sentence, here, there),
+            "speakers": _common(clips.speaker, here & kept & (clips.speaker != 0), there & kept),
+            "sentences": _common(clips.sentence, here & kept, there & kept),
             "duplicates": int(np.count_nonzero(crossing & (original >= 0))),
         }
         if entry["speakers"] or entry["sentences"] or entry["duplicates"]:

@@ -327,7 +327,7 @@ def write_corpus_file(folder: Path, info: dict[str, Any]) -> Corpus:
     canonical = json.dumps(hashed, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     content["hash"] = hashlib.sha256(canonical.encode()).hexdigest()
     store.write_json(folder / CORPUS_FILE, content)
-    return Corpus(folder, content)
+    return Corpus(folder, _read_info(folder))
 
 
 def _read_info(path: Path) -> dict[str, Any]:

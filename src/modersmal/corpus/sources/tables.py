@@ -93,7 +93,9 @@ def read_jsonl(lines: Iterable[bytes], name: str) -> Iterator[Record]:
         if not isinstance(value, dict):
             yield Record(number, {}, "it is not a JSON object")
             continue
-        values = {_as_text(key): _as_text(inner) for key, inner in value.items() if inner is not None}
+        values = {
+            _as_text(key): _as_text(inner) for key, inner in value.items() if inner is not None
+        }
         if not seen:
             seen = True
             yield Record(number, {_as_text(column): _as_text(column) for column in value})
