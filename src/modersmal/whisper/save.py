@@ -12,8 +12,6 @@ from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import save_file
-from tokenizers import Tokenizer
-from tokenizers.processors import TemplateProcessing
 from torch import Tensor
 from transformers import WhisperConfig, WhisperFeatureExtractor
 
@@ -93,24 +91,28 @@ def _save_weights(whisper: Whisper, folder: Path) -> None:
 
 def _save_tokenizer(whisper: Whisper, folder: Path) -> None:
     """The tokenizer as transformers 5 reads it, and the tables that the slow one of 4 reads."""
-    tokenizer = Tokenizer.from_str(whisper.tokenizer.to_str())
-    tokenizer.post_processor = _template(whisper.vocabulary)
-    store.write_bytes(folder / "tokenizer.json", tokenizer.to_str(pretty=True).encode())
-    model = json.loads(tokenizer.to_str())["model"]
-    end = special_tokens(whisper.vocabulary)[0]
-    vocabulary = model["vocab"] | {end: special_ids(whisper.vocabulary).end}
-    store.write_json(folder / "vocab.json", vocabulary)
-    pairs = [pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"]]
+    table = json.loads(whisper.tokenizer.to_str())
+    table["post_processor"] = _template(whisper.vocabulary)
+    _write_large(folder / "tokenizer.json", table)
+    end = {special_tokens(whisper.vocabulary)[0]: special_ids(whisper.vocabulary).end}
+    _write_large(folder / "vocab.json", table["model"]["vocab"] | end)
+    merges = table["model"]["merges"]
+    pairs = [pair if isinstance(pair, str) else " ".join(pair) for pair in merges]
     store.write_bytes(folder / "merges.txt", "\n".join(["#version: 0.2", *pairs, ""]).encode())
-    store.write_json(folder / "added_tokens.json", _added(whisper.vocabulary, timestamps=True))
+    _write_large(folder / "added_tokens.json", _added(whisper.vocabulary, timestamps=True))
     store.write_json(folder / "special_tokens_map.json", _special_tokens_map(whisper.vocabulary))
-    store.write_json(folder / "tokenizer_config.json", _tokenizer_config(whisper.vocabulary))
+    _write_large(folder / "tokenizer_config.json", _tokenizer_config(whisper.vocabulary))
     normalizer = whisper.folder / "normalizer.json"
     if normalizer.is_file() and folder.resolve() != whisper.folder.resolve():
-        (folder / "normalizer.json").write_bytes(normalizer.read_bytes())
+        store.write_bytes(folder / "normalizer.json", normalizer.read_bytes())
 
 
-def _template(vocabulary: Vocabulary) -> TemplateProcessing:
+def _write_large(path: Path, table: dict[str, Any]) -> None:
+    """On one line: a hundred thousand indented ones take a second to write."""
+    store.write_bytes(path, json.dumps(table, ensure_ascii=False).encode())
+
+
+def _template(vocabulary: Vocabulary) -> dict[str, Any]:
     """What the tokenizer puts around a text unless told not to, as OpenAI's does."""
     ids = special_ids(vocabulary)
     names = {
@@ -118,12 +120,16 @@ def _template(vocabulary: Vocabulary) -> TemplateProcessing:
         "<|notimestamps|>": ids.no_timestamps,
         "<|endoftext|>": ids.end,
     }
-    start, no_timestamps, end = names
-    return TemplateProcessing(
-        single=f"{start}:0 {no_timestamps}:0 $A:0 {end}:0",
-        pair=f"{start}:0 {no_timestamps}:0 $A:0 $B:1 {end}:1",
-        special_tokens=list(names.items()),
-    )
+    start, no_timestamps, end = ({"SpecialToken": {"id": name, "type_id": 0}} for name in names)
+    text, second = ({"Sequence": {"id": name, "type_id": i}} for i, name in enumerate("AB"))
+    return {
+        "type": "TemplateProcessing",
+        "single": [start, no_timestamps, text, end],
+        "pair": [start, no_timestamps, text, second, end],
+        "special_tokens": {
+            name: {"id": name, "ids": [id_], "tokens": [name]} for name, id_ in names.items()
+        },
+    }
 
 
 def _added(vocabulary: Vocabulary, *, timestamps: bool) -> dict[str, int]:

@@ -1,0 +1,407 @@
+import json
+import os
+import random
+import shutil
+import signal
+import time
+
+import pytest
+import torch
+import worker
+from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from transformers import WhisperForConditionalGeneration, WhisperProcessor
+
+from modersmal.config import parse_recipe
+from modersmal.errors import CheckpointError, CorpusError, Stopped, StoreError, TrainingError
+from modersmal.train import checkpoint
+from modersmal.train.log import read_metrics
+from modersmal.train.train import train
+from modersmal.whisper.load import load
+from tiny import write_tiny_corpus
+
+STEPS = 8
+
+
+def settings(model, **train_keys):
+    return {
+        "language": "sv",
+        "model": str(model),
+        "train": {
+            "max_steps": STEPS, "batch_s": 6.0, "save_every": 2, "evaluate_every": 4,
+            "dev_clips": 4, "device": "cpu", "learning_rate": 1e-3, "full_share": 0.0,
+            "context_floor_s": 1.0, "context_step_s": 0.5,
+        }
+        | train_keys,
+    }  # fmt: skip
+
+
+def run_training(model, corpus, run, on_step=None, **train_keys):
+    return train(parse_recipe(settings(model, **train_keys)), corpus, run, on_step)
+
+
+def weights_of(run):
+    return load_file(run / "model" / "model.safetensors")
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.fixture(scope="module")
+def whole(tiny_whisper, tiny_corpus, tmp_path_factory):
+    """A run that nothing interrupted: its folder, its result and its steps."""
+    torch.set_num_threads(1)
+    run, reports = tmp_path_factory.mktemp("whole"), []
+    result = run_training(tiny_whisper(terse=True), tiny_corpus(), run, reports.append)
+    return run, result, reports
+
+
+def test_a_run_writes_all_that_is_promised(whole):
+    run, result, reports = whole
+    assert result.steps == STEPS
+    assert result.metric == "wer"
+    assert result.dev is not None
+    assert str(run / "model") in str(result)
+    assert [report.step for report in reports] == list(range(1, STEPS + 1))
+    assert reports[-1].loss < reports[0].loss
+    assert all(report.audio_s_per_s > 0 for report in reports)
+    assert {path.name for path in run.iterdir()} == {
+        "recipe.json", "metrics.jsonl", "tensorboard", "checkpoints", "model"
+    }  # fmt: skip
+
+
+def test_metrics_go_to_jsonl_and_to_tensorboard(whole):
+    run, result, reports = whole
+    rows = read_metrics(run)
+    steps = [row for row in rows if "loss" in row]
+    assert [row["step"] for row in steps] == list(range(1, STEPS + 1))
+    assert steps[0].keys() >= {"loss", "learning_rate", "gradient_norm", "audio_s_per_s", "epoch"}
+    scores = [row for row in rows if "dev_wer" in row]
+    assert [row["step"] for row in scores] == [4, 8]
+    assert min(row["dev_wer"] for row in scores) == result.dev
+    events = EventAccumulator(str(run / "tensorboard"))
+    events.Reload()
+    assert set(events.Tags()["scalars"]) >= {"loss", "learning_rate", "gradient_norm", "dev_wer"}
+    logged = [event.value for event in events.Scalars("loss")]
+    assert logged == pytest.approx([report.loss for report in reports])
+
+
+def test_the_finished_model_is_complete_and_is_the_best_checkpoint(whole, tiny_whisper):
+    run, result, _ = whole
+    whisper = load(str(run))
+    assert whisper.language.code == "sv"
+    assert whisper.base == "tiny"
+    assert whisper.context == "dynamic"
+    best = load_file(
+        checkpoint.folder_of(run / "checkpoints", result.model_step) / "model.safetensors"
+    )
+    assert same(weights_of(run), best)
+    assert not same(weights_of(run), load_file(tiny_whisper(terse=True) / "model.safetensors"))
+    WhisperProcessor.from_pretrained(run / "model")
+    WhisperForConditionalGeneration.from_pretrained(run / "model")
+
+
+def test_old_checkpoints_go_and_the_newest_and_the_best_stay(whole):
+    run, result, _ = whole
+    assert checkpoint.steps_saved(run / "checkpoints") == sorted({6, 8, result.model_step})
+
+
+def test_the_same_command_again_changes_nothing(whole, tiny_whisper, tiny_corpus, tmp_path):
+    run = shutil.copytree(whole[0], tmp_path / "run")
+    steps = []
+    again = run_training(tiny_whisper(terse=True), tiny_corpus(), run, steps.append)
+    assert steps == []
+    assert (again.steps, again.dev, again.model_step) == (
+        STEPS, whole[1].dev, whole[1].model_step
+    )  # fmt: skip
+    assert same(weights_of(run), weights_of(whole[0]))
+    assert len(read_metrics(run)) == len(read_metrics(whole[0]))
+
+
+def test_loader_threads_and_device_batches_do_not_change_the_weights(
+    whole, tiny_whisper, tiny_corpus, tmp_path
+):
+    run_training(
+        tiny_whisper(terse=True), tiny_corpus(), tmp_path, loader_workers=0, keep=5, save_every=3
+    )
+    assert same(weights_of(tmp_path), weights_of(whole[0]))
+
+
+def test_a_run_that_is_asked_to_stop_goes_on_to_the_same_bits(
+    whole, tiny_whisper, tiny_corpus, tmp_path, capfd
+):
+    """SIGINT between checkpoints, then SIGTERM: both save, exit 3, and cost nothing."""
+    for number, stop_at in ((signal.SIGINT, 3), (signal.SIGTERM, 5)):
+
+        def stop(report, number=number, stop_at=stop_at):
+            if report.step == stop_at:
+                os.kill(os.getpid(), number)
+
+        with pytest.raises(Stopped, match=f"stopped at step {stop_at} of {STEPS}") as stopped:
+            run_training(tiny_whisper(terse=True), tiny_corpus(), tmp_path, stop)
+        assert stopped.value.exit_code == 3
+        assert stop_at in checkpoint.steps_saved(tmp_path / "checkpoints")
+        assert signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL)
+    assert "Going on from step 3" in capfd.readouterr().err
+    run_training(tiny_whisper(terse=True), tiny_corpus(), tmp_path)
+    assert same(weights_of(tmp_path), weights_of(whole[0]))
+    before, after = read_metrics(whole[0]), read_metrics(tmp_path)
+    keys = ("step", "loss", "learning_rate", "gradient_norm", "dev_wer")
+    assert [[row.get(key) for key in keys] for row in before] == [
+        [row.get(key) for key in keys] for row in after
+    ]
+
+
+def test_a_stop_while_dev_is_decoded_is_heeded_and_dev_is_decoded_again(
+    whole, tiny_whisper, tiny_corpus, tmp_path
+):
+    def stop(report):
+        if report.step == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Stopped, match="step 4"):
+        run_training(tiny_whisper(terse=True), tiny_corpus(), tmp_path, stop)
+    assert not [row for row in read_metrics(tmp_path) if "dev_wer" in row]
+    result = run_training(tiny_whisper(terse=True), tiny_corpus(), tmp_path)
+    assert [row["step"] for row in read_metrics(tmp_path) if "dev_wer" in row] == [4, 8]
+    assert (result.dev, result.model_step) == (whole[1].dev, whole[1].model_step)
+    assert same(weights_of(tmp_path), weights_of(whole[0]))
+
+
+def kill_until_done(model, corpus, run, kills, draw):
+    """Kill a training with SIGKILL at random moments, then let it end."""
+    for _ in range(kills):
+        process = worker.start(settings(model), corpus, run)
+        process.join(draw.uniform(0.3, 4.0))
+        if process.is_alive():
+            process.kill()
+        process.join()
+        assert process.exitcode in (0, -signal.SIGKILL)
+    process = worker.start(settings(model), corpus, run)
+    process.join()
+    assert process.exitcode == 0
+
+
+def test_a_killed_run_goes_on_to_the_same_bits(whole, tiny_whisper, tiny_corpus, tmp_path):
+    draw = random.Random(1)
+    kill_until_done(tiny_whisper(terse=True), tiny_corpus(), tmp_path, 4, draw)
+    assert same(weights_of(tmp_path), weights_of(whole[0]))
+    assert not list((tmp_path / "checkpoints").glob(".draft*"))
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("seed", range(12))
+def test_a_run_killed_many_times_goes_on_to_the_same_bits(
+    whole, tiny_whisper, tiny_corpus, tmp_path, seed
+):
+    kill_until_done(tiny_whisper(terse=True), tiny_corpus(), tmp_path, 10, random.Random(seed))
+    assert same(weights_of(tmp_path), weights_of(whole[0]))
+
+
+def test_a_second_interrupt_stops_at_once(tiny_whisper, tiny_corpus, tmp_path):
+    def stop(report):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_training(tiny_whisper(terse=True), tiny_corpus(), tmp_path, stop)
+    assert checkpoint.steps_saved(tmp_path / "checkpoints") == []
+
+
+def test_a_damaged_checkpoint_falls_back_says_so_and_reaches_the_same_bits(
+    whole, tiny_whisper, tiny_corpus, tmp_path, capfd
+):
+    run = shutil.copytree(whole[0], tmp_path / "run")
+    newest = checkpoint.folder_of(run / "checkpoints", STEPS) / "optimizer.safetensors"
+    newest.write_bytes(newest.read_bytes()[:-1])
+    run_training(tiny_whisper(terse=True), tiny_corpus(), run)
+    said = capfd.readouterr().err
+    assert "checkpoint of step 8 is damaged" in said
+    assert "going back to step 6" in said
+    assert same(weights_of(run), weights_of(whole[0]))
+    assert [row["step"] for row in read_metrics(run) if "loss" in row] == list(range(1, 9))
+
+
+def test_all_checkpoints_damaged_is_one_sentence(whole, tiny_whisper, tiny_corpus, tmp_path):
+    run = shutil.copytree(whole[0], tmp_path / "run")
+    for folder in (run / "checkpoints").iterdir():
+        (folder / "state.json").write_text("{}")
+    with pytest.raises(CheckpointError, match="every checkpoint"):
+        run_training(tiny_whisper(terse=True), tiny_corpus(), run)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch_s": 7.0}, r"train\.batch_s is 7\.0, was 6\.0"),
+        ({"learning_rate": 2e-3}, r"train\.learning_rate is 0\.002, was 0\.001"),
+        ({"seed": 1, "schedule": "cosine"}, r"schedule is 'cosine', was 'linear'; train\.seed is"),
+        ({"max_steps": 9}, r"train\.max_steps is 9, was 8"),
+        ({"spec_augment": {"time_masks": 1}}, r"train\.spec_augment"),
+    ],
+)
+def test_another_recipe_in_the_same_run_is_refused(
+    whole, tiny_whisper, tiny_corpus, changes, message
+):
+    with pytest.raises(TrainingError, match=message):
+        run_training(tiny_whisper(terse=True), tiny_corpus(), whole[0], **changes)
+
+
+def test_another_model_or_corpus_in_the_same_run_is_refused(whole, tiny_whisper, tiny_corpus):
+    with pytest.raises(TrainingError, match=r"model is .*, was "):
+        run_training(tiny_whisper(seed=1, terse=True), tiny_corpus(), whole[0])
+    with pytest.raises(TrainingError, match=r"corpus is '[0-9a-f]+', was '[0-9a-f]+'"):
+        run_training(tiny_whisper(terse=True), tiny_corpus(seed=1), whole[0])
+
+
+def test_a_constant_schedule_can_be_prolonged(tiny_whisper, tiny_corpus, tmp_path):
+    for steps in (2, 3):
+        result = run_training(
+            tiny_whisper(terse=True), tiny_corpus(), tmp_path, schedule="constant", warmup_steps=0,
+            max_steps=steps, evaluate_every=0,
+        )  # fmt: skip
+        assert result.steps == steps
+
+
+def test_a_language_that_whisper_lacks_borrows_a_token(tiny_whisper, tiny_corpus, tmp_path):
+    corpus = tiny_corpus(language="se", language_token="fi")
+    keys = settings(tiny_whisper(terse=True), max_steps=1) | {
+        "language": "se",
+        "language_token": "fi",
+    }
+    train(parse_recipe(keys), corpus, tmp_path)
+    card = json.loads((tmp_path / "model" / "modersmal.json").read_text())
+    assert (card["language"], card["language_token"]) == ("se", "fi")
+    assert card["language_name"] == "Northern Sámi"
+
+
+def test_a_recipe_for_another_language_than_the_corpus_is_refused(
+    tiny_whisper, tiny_corpus, tmp_path
+):
+    keys = settings(tiny_whisper(terse=True)) | {"language": "nb"}
+    with pytest.raises(TrainingError, match=r"'nb' .* was prepared for 'sv'"):
+        train(parse_recipe(keys), tiny_corpus(), tmp_path)
+
+
+def test_v3_and_english_models_train(tiny_whisper, tiny_corpus, tmp_path):
+    run_training(
+        tiny_whisper("multilingual-v3", 128, terse=True),
+        tiny_corpus(),
+        tmp_path / "v3",
+        max_steps=1,
+    )
+    assert load(str(tmp_path / "v3")).mels == 128
+    keys = settings(tiny_whisper("english", terse=True), max_steps=1) | {"language": "en"}
+    train(parse_recipe(keys), tiny_corpus(language="en"), tmp_path / "en")
+    assert load(str(tmp_path / "en")).vocabulary == "english"
+
+
+def test_full_context_and_a_frozen_encoder_train(tiny_whisper, tiny_corpus, tmp_path):
+    run_training(
+        tiny_whisper(terse=True),
+        tiny_corpus(),
+        tmp_path,
+        context="full",
+        freeze_encoder=True,
+        max_steps=2,
+    )
+    assert load(str(tmp_path)).context == "full"
+    before, after = load_file(tiny_whisper(terse=True) / "model.safetensors"), weights_of(tmp_path)
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed
+    assert all(".decoder." in name for name in changed)
+
+
+def test_without_dev_the_last_step_is_kept(tiny_whisper, tiny_corpus, tmp_path, capfd):
+    write_tiny_corpus(tmp_path / "corpus", {"train": 12})
+    result = run_training(
+        tiny_whisper(terse=True), tmp_path / "corpus", tmp_path / "run", max_steps=2
+    )
+    assert (result.dev, result.model_step) == (None, 2)
+    assert "no dev split" in capfd.readouterr().err
+
+
+def test_without_train_the_splits_are_named(tiny_whisper, tmp_path):
+    write_tiny_corpus(tmp_path / "corpus", {"dev": 2, "test": 2})
+    with pytest.raises(CorpusError, match=r"no split 'train'.* it has dev, test"):
+        run_training(tiny_whisper(terse=True), tmp_path / "corpus", tmp_path / "run")
+
+
+def test_the_reasons_for_every_choice_are_said(tiny_whisper, tiny_corpus, tmp_path, capfd):
+    keys = settings(tiny_whisper(terse=True), max_steps=1)
+    del keys["train"]["learning_rate"]
+    train(parse_recipe(keys), tiny_corpus(), tmp_path)
+    said = capfd.readouterr().err
+    assert "peak learning rate 0.001 (the model's size is a size of its own" in said
+    assert "Training on cpu in float32: training on a CPU" in said
+    assert "at most 120 s of padded audio at a time" in said
+    assert 'First clip: "' in said
+    assert "Warning: the loss of the first batch is 10." in said
+    assert "Training: 1 steps in" in said
+
+
+def test_an_interrupted_start_leaves_torch_as_it_was(tiny_whisper, tiny_corpus, tmp_path):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    run_training(tiny_whisper(terse=True), tiny_corpus(), tmp_path, max_steps=1, evaluate_every=0)
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_a_loss_that_is_no_number_ends_the_run_and_keeps_what_was_saved(
+    tiny_whisper, tiny_corpus, tmp_path
+):
+    with pytest.raises(TrainingError, match=r"not a number at step \d+ \(the checkpoint of step"):
+        run_training(
+            tiny_whisper(terse=True), tiny_corpus(), tmp_path, learning_rate=1e38, warmup_steps=4,
+            max_steps=30, save_every=1, clip_norm=1e38, evaluate_every=0,
+        )  # fmt: skip
+    assert checkpoint.steps_saved(tmp_path / "checkpoints")
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_full_disk_keeps_the_earlier_checkpoints(tiny_whisper, tiny_corpus, tmp_path):
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill(report):
+        if report.step == 3:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, before[1]))
+
+    try:
+        with pytest.raises(StoreError, match=r"the disk is full: .*step-00000004"):
+            run_training(tiny_whisper(terse=True), tiny_corpus(), tmp_path, fill)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert checkpoint.steps_saved(tmp_path / "checkpoints") == [2]
+    assert not list((tmp_path / "checkpoints").glob(".draft*"))
+    run_training(tiny_whisper(terse=True), tiny_corpus(), tmp_path)
+
+
+def test_too_little_memory_halves_what_the_device_takes(
+    whole, tiny_whisper, tiny_corpus, tmp_path, monkeypatch, capfd
+):
+    """No CPU raises this error; what is done about it is what is tested."""
+    from modersmal.train.learner import Learner
+
+    learn, refused = Learner.step, []
+
+    def step(self, batch, rate, device_batch_s):
+        if device_batch_s > 4:
+            refused.append(device_batch_s)
+            raise torch.OutOfMemoryError("out of memory")
+        return learn(self, batch, rate, device_batch_s)
+
+    monkeypatch.setattr(Learner, "step", step)
+    run_training(
+        tiny_whisper(terse=True), tiny_corpus(), tmp_path, device_batch_s=12.0, max_steps=2
+    )
+    assert refused == [12.0, 6.0]
+    assert "going on with device_batch_s = 3" in capfd.readouterr().err
+    monkeypatch.setattr(Learner, "step", lambda *_: step(*_[:3], 100.0))
+    with pytest.raises(TrainingError, match="does not fit the device's memory"):
+        run_training(tiny_whisper(terse=True), tiny_corpus(), tmp_path / "none", max_steps=2)
