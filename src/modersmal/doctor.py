@@ -237,16 +237,21 @@ def ctranslate2_decodes(device: str, folder: Path) -> Check:
     from modersmal.whisper.tokens import prompt_ids
 
     name, kind = f"ctranslate2 on {device}", device.partition(":")[0]
-    if kind == "cuda" and not ctranslate2.get_cuda_device_count():
+    converted = str(_converted(folder))
+    try:
+        model = ctranslate2.models.Whisper(
+            converted, device=kind, device_index=_index(device), compute_type="float32"
+        )
+        features = ctranslate2.StorageView.from_array(_features())
+        model.generate(features, [prompt_ids(Vocabulary.MULTILINGUAL, "sv")], max_length=8)
+    except (RuntimeError, ValueError) as error:
+        if kind != "cuda":
+            raise
         return Check(
-            name, "warn", "CTranslate2 sees no GPU: transcribing uses the CPU",
-            f"{Path(sys.executable).name} -m pip install nvidia-cublas-cu12 nvidia-cudnn-cu12",
+            name, "warn", f"cannot use the GPU ({error}), so the CPU transcribes",
+            "CTranslate2 needs CUDA 12's cuBLAS: pip install nvidia-cublas-cu12, and put its lib "
+            "folder on LD_LIBRARY_PATH",
         )  # fmt: skip
-    model = ctranslate2.models.Whisper(
-        str(_converted(folder)), device=kind, device_index=_index(device), compute_type="float32"
-    )
-    features = ctranslate2.StorageView.from_array(_features())
-    model.generate(features, [prompt_ids(Vocabulary.MULTILINGUAL, "sv")], max_length=8)
     types = ", ".join(sorted(ctranslate2.get_supported_compute_types(kind, _index(device))))
     return Check(name, "ok", f"decodes one second; computes in {types}")
 
