@@ -1,0 +1,199 @@
+"""Recordings of any length to segments, through CTranslate2 and faster-whisper.
+
+What is not speech is cut out first (Silero VAD), so that silence gives no text. Speech is then
+taken in blocks of some minutes, each ending in a pause, so that memory does not grow with the
+recording.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import ctranslate2
+import numpy as np
+from faster_whisper import WhisperModel
+from faster_whisper.transcribe import restore_speech_timestamps
+from faster_whisper.vad import VadOptions, get_speech_timestamps
+
+from modersmal.audio import SAMPLE_RATE
+from modersmal.errors import ModelError, RecipeError
+from modersmal.language import Language, resolve
+from modersmal.transcribe.formats import Segment, Word
+from modersmal.whisper.convert import Quantization, cached_ctranslate2
+from modersmal.whisper.load import language_of, locate
+
+Device = Literal["auto", "cpu", "cuda"]
+Warn = Callable[[str], None]
+
+BEAMS = 5
+_BLOCK_S = 600.0
+_SEED = 0
+
+
+class Engine:
+    """A model, ready to transcribe. `language` is None where each recording's is detected."""
+
+    def __init__(self, model: "_Model", name: str, language: Language | None) -> None:
+        self.name, self.language = name, language
+        self._model = model
+
+    @classmethod
+    def open(
+        cls,
+        model: str,
+        *,
+        language: str | None = None,
+        language_token: str | None = None,
+        device: Device = "auto",
+        offline: bool = False,
+        warn: Warn = lambda sentence: None,
+    ) -> "Engine":
+        """Load a model (a Hub id, a folder, a run, "bundled") from its cached conversion.
+
+        Without `language` it is the one the model was fine-tuned for, if it says so. `warn` is
+        told if a GPU that is there cannot be used.
+
+        Raises:
+            ModelError, HubError: there is no such model, or it lacks the language's token.
+            LanguageError: Whisper lacks the language and no token is borrowed.
+        """
+        spoken = (
+            resolve(language, language_token)
+            if language
+            else language_of(locate(model, offline=offline))
+        )
+        opened = _load(model, device, offline, warn)
+        if not opened.model.is_multilingual:
+            spoken = spoken or resolve("en")
+            if spoken.token != "en":
+                raise ModelError(
+                    f"{model} is English-only (.en) and cannot write {spoken.name}; take the "
+                    "multilingual model of the same size"
+                )
+        elif spoken and opened.hf_tokenizer.token_to_id(f"<|{spoken.token}|>") is None:
+            raise ModelError(f"{model} has no token for {spoken.name} ({spoken.token!r})")
+        return cls(opened, model, spoken)
+
+    def transcribe(
+        self,
+        samples: np.ndarray,
+        *,
+        words: bool = False,
+        beams: int = BEAMS,
+        on_progress: Callable[[float], None] | None = None,
+    ) -> "Transcription":
+        """Transcribe (n,) float32 samples at 16 kHz; `on_progress` is told seconds reached.
+
+        Segments come in order and do not overlap. The same samples give the same segments.
+        """
+        duration_s = len(samples) / SAMPLE_RATE
+        language = self.language.token if self.language else None
+        ctranslate2.set_random_seed(_SEED)  # sampling, where beam search was not sure
+        segments: list[Segment] = []
+        for block in _blocks(samples):
+            found, info = self._model.transcribe(
+                np.concatenate([samples[part["start"] : part["end"]] for part in block]),
+                language=language,
+                beam_size=beams,
+                word_timestamps=words,
+                # A loop in one window would go on in all that follow.
+                condition_on_previous_text=False,
+            )
+            language = info.language
+            for raw in restore_speech_timestamps(found, block, SAMPLE_RATE):
+                segments += _tidy(raw, segments[-1].end_s if segments else 0.0, duration_s)
+                if on_progress:
+                    on_progress(min(float(raw.end), duration_s))
+        if self.language:
+            language = self.language.code
+        return Transcription(segments, language, duration_s)
+
+
+@dataclass(frozen=True)
+class Transcription:
+    """Segments of one recording; `language` is None where nothing was said to tell it by."""
+
+    segments: list[Segment]
+    language: str | None
+    duration_s: float
+
+
+class _Model(WhisperModel):
+    """faster-whisper's model, hearing silence behind the end of a recording.
+
+    faster-whisper pads log-mels with zeros, which in Whisper's scale is a loud noise; OpenAI and
+    `transformers` pad the audio. Frames of zeros do not occur in real features.
+    """
+
+    def encode(self, features: np.ndarray) -> Any:
+        padding = ~features.any(axis=0)
+        if padding.any() and not padding.all():
+            features = features.copy()
+            features[:, padding] = max(features[:, ~padding].max() - 2.0, -1.5)
+        return super().encode(features)
+
+
+def _load(model: str, device: Device, offline: bool, warn: Warn) -> _Model:
+    if device not in ("auto", "cpu", "cuda"):
+        raise RecipeError(f"device {device!r} is none of auto, cpu, cuda")
+    if device == "cuda" or (device == "auto" and ctranslate2.get_cuda_device_count()):
+        try:
+            return _on(model, "cuda", _cuda_type(), offline)
+        except RuntimeError as error:
+            reason = str(error).splitlines()[0]
+            if device == "cuda":
+                raise RecipeError(
+                    f"CTranslate2 cannot use the GPU ({reason}); `modersmal doctor` says what "
+                    "is missing"
+                ) from error
+            warn(f"CTranslate2 cannot use the GPU ({reason}), so the CPU transcribes")
+    return _on(model, "cpu", "float32", offline)
+
+
+def _on(model: str, device: str, kind: Quantization, offline: bool) -> _Model:
+    threads = 0 if "OMP_NUM_THREADS" in os.environ else os.cpu_count() or 0
+    opened = _Model(
+        str(cached_ctranslate2(model, kind, offline=offline)),
+        device=device,
+        compute_type=kind,
+        cpu_threads=threads,
+    )
+    if device == "cuda":  # libraries that are missing are missed only when they compute
+        mels = opened.feature_extractor.mel_filters.shape[0]
+        opened.encode(np.ones((mels, 3000), dtype=np.float32))
+    return opened
+
+
+def _cuda_type() -> Quantization:
+    return "float16" if "float16" in ctranslate2.get_supported_compute_types("cuda") else "float32"
+
+
+def _blocks(samples: np.ndarray) -> Iterator[list[dict[str, int]]]:
+    """Stretches of speech (`start`, `end` in samples), in lists of about ten minutes."""
+    options = VadOptions(max_speech_duration_s=_BLOCK_S)
+    block: list[dict[str, int]] = []
+    length = 0
+    for part in get_speech_timestamps(samples, options):
+        if block and length + part["end"] - part["start"] > _BLOCK_S * SAMPLE_RATE:
+            yield block
+            block, length = [], 0
+        block.append(part)
+        length += part["end"] - part["start"]
+    if block:
+        yield block
+
+
+def _tidy(raw: Any, earliest_s: float, duration_s: float) -> list[Segment]:
+    """A segment within the recording that begins after the one before; none without text."""
+    text = " ".join(raw.text.split())
+    if not text:
+        return []
+    start = min(max(float(raw.start), earliest_s), duration_s)
+    end = min(max(float(raw.end), start), duration_s)
+    words: list[Word] = []
+    for word in raw.words or ():
+        first = min(max(float(word.start), words[-1].end_s if words else start), end)
+        last = min(max(float(word.end), first), end)
+        words.append(Word(first, last, word.word.strip(), round(float(word.probability), 4)))
+    return [Segment(start, end, text, tuple(words))]

@@ -1,0 +1,41 @@
+"""One model, one text: plain `transformers`, plain faster-whisper, our decoding and our engine."""
+
+import numpy as np
+import pytest
+
+from agreement import texts_of_faster_whisper, texts_of_transformers
+from modersmal.transcribe.engine import Engine
+from modersmal.whisper.decode import decode
+from modersmal.whisper.load import load, locate
+
+
+def share(ours: list[str], theirs: list[str]) -> float:
+    return sum(a == b for a, b in zip(ours, theirs, strict=True)) / len(ours)
+
+
+@pytest.fixture(scope="module")
+def plain(speech: list[np.ndarray]) -> list[str]:
+    return texts_of_transformers(locate("bundled"), speech, "sv")
+
+
+def test_faster_whisper_writes_what_transformers_writes(plain, speech) -> None:
+    assert len(set(plain)) > 20
+    assert share(texts_of_faster_whisper(locate("bundled"), speech, "sv"), plain) >= 0.99
+
+
+def test_scores_are_of_what_transformers_writes(plain, speech) -> None:
+    decoded = decode(load("bundled"), speech, language_token="sv", context="full")
+
+    assert share([hypothesis.text for hypothesis in decoded], plain) >= 0.99
+
+
+def test_the_engine_hears_silence_behind_the_end(plain, speech, engine: Engine) -> None:
+    texts = []
+    for clip in speech[:10]:
+        segments, _ = engine._model.transcribe(
+            clip, language="sv", beam_size=1, temperature=0.0, without_timestamps=True,
+            no_speech_threshold=None,
+        )  # fmt: skip
+        texts.append(" ".join(segment.text.strip() for segment in segments))
+
+    assert share(texts, plain[:10]) >= 0.99
