@@ -173,7 +173,7 @@ def kill_until_done(model, corpus, run, kills, draw):
     """Kill a training with SIGKILL at random moments, then let it end."""
     for _ in range(kills):
         process = worker.start(settings(model), corpus, run)
-        process.join(draw.uniform(0.3, 4.0))
+        process.join(draw.uniform(0.3, 3.0))
         if process.is_alive():
             process.kill()
         process.join()
@@ -185,7 +185,7 @@ def kill_until_done(model, corpus, run, kills, draw):
 
 def test_a_killed_run_goes_on_to_the_same_bits(whole, tiny_whisper, tiny_corpus, tmp_path):
     draw = random.Random(1)
-    kill_until_done(tiny_whisper(terse=True), tiny_corpus(), tmp_path, 4, draw)
+    kill_until_done(tiny_whisper(terse=True), tiny_corpus(), tmp_path, 3, draw)
     assert same(weights_of(tmp_path), weights_of(whole[0]))
     assert not list((tmp_path / "checkpoints").glob(".draft*"))
 

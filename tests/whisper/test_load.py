@@ -1,16 +1,14 @@
 import json
-import os
 import shutil
-import subprocess
-import sys
 
 import pytest
 import torch
 from hub import local_hub
+from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 from transformers import BertConfig
 
-from modersmal.errors import ModelError
+from modersmal.errors import HubError, ModelError, ModersmalError
 from modersmal.language import Vocabulary
 from modersmal.whisper.load import load
 
@@ -173,32 +171,15 @@ def test_folders_without_a_model_are_told_apart(tmp_path):
         load(str(tmp_path))
 
 
-def ask_hub(endpoint, cache, *asked):
-    """Load (repository, offline) pairs in another process: the endpoint is read at import."""
-    code = """
-import sys, json
-from modersmal.errors import ModersmalError
-from modersmal.whisper.load import load
-for repo, offline in json.loads(sys.argv[1]):
+def ask(repo, offline=False):
+    """What loading says: the model, or the error's kind and sentence."""
     try:
-        found = load(repo, offline=offline)
-        print(json.dumps({"vocabulary": found.vocabulary, "folder": str(found.folder)}))
+        return load(repo, offline=offline)
     except ModersmalError as error:
-        print(json.dumps({"error": type(error).__name__, "message": str(error)}))
-"""
-    result = subprocess.run(
-        [sys.executable, "-c", code, json.dumps(asked)],
-        env=os.environ
-        | {"HF_ENDPOINT": endpoint, "HF_HOME": str(cache), "HF_HUB_DISABLE_XET": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 0, result.stderr
-    return [json.loads(line) for line in result.stdout.splitlines()]
+        return type(error), str(error)
 
 
-def test_models_from_the_hub(folder, tmp_path):
+def test_models_from_the_hub(folder, tmp_path, monkeypatch):
     (folder / "pytorch_model.bin").write_bytes(b"a pickle, which must not be fetched")
     (folder / "model.fp32-00001-of-00002.safetensors").write_bytes(b"a second copy")
     (folder / "README.md").write_text("a card")
@@ -210,30 +191,32 @@ def test_models_from_the_hub(folder, tmp_path):
         "some/whisper": folder, "some/pickle": only_pickle, "some/gated": 403, "some/broken": 500
     }  # fmt: skip
     refused = {
-        "some/missing": ("HubError", "the Hub has no model some/missing"),
-        "some/gated": ("HubError", "some/gated is gated"),
-        "some/broken": ("HubError", "the Hub cannot be reached to download some/broken"),
-        "some/pickle": ("ModelError", "no safetensors weights"),
+        "some/missing": (HubError, "the Hub has no model some/missing"),
+        "some/gated": (HubError, "some/gated is gated"),
+        "some/broken": (HubError, "the Hub cannot be reached to download some/broken"),
+        "some/pickle": (ModelError, "no safetensors weights"),
     }
     with local_hub(repos) as (endpoint, seen):
-        found, *answers = ask_hub(
-            endpoint, tmp_path / "hf", ("some/whisper", False), *((repo, False) for repo in refused)
-        )
-    assert found["vocabulary"] == "multilingual"
+        # What HF_ENDPOINT and HF_HOME set at import.
+        monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+        template = endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        found = ask("some/whisper")
+        for repo, (kind, message) in refused.items():
+            said = ask(repo)
+            assert said[0] is kind
+            assert message in said[1]
+            assert "\n" not in said[1]
+    assert found.vocabulary is Vocabulary.MULTILINGUAL
+    assert found.folder.is_relative_to(tmp_path / "cache")
     fetched = {path.split("/")[-1] for path in seen if "some/whisper/resolve/" in path}
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= fetched
     assert not fetched & {"pytorch_model.bin", "README.md", "model.fp32-00001-of-00002.safetensors"}
-    for (kind, message), answer in zip(refused.values(), answers, strict=True):
-        assert answer["error"] == kind
-        assert message in answer["message"]
-        assert "\n" not in answer["message"]
 
     # The server is gone by now: what was fetched still loads, what was not is said plainly.
-    offline, cached, unreachable, never = ask_hub(
-        endpoint, tmp_path / "hf", ("some/whisper", True), ("some/whisper", False),
-        ("some/other", False), ("some/other", True),
-    )  # fmt: skip
-    assert offline["folder"] == cached["folder"] == found["folder"]
-    assert unreachable["error"] == never["error"] == "HubError"
-    assert "the Hub cannot be reached to download some/other" in unreachable["message"]
-    assert "was not downloaded before" in never["message"]
+    assert ask("some/whisper", offline=True).folder == found.folder
+    assert ask("some/whisper").folder == found.folder
+    assert "the Hub cannot be reached to download some/other" in ask("some/other")[1]
+    assert "some/other was not downloaded before" in ask("some/other", offline=True)[1]

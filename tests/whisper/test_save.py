@@ -1,7 +1,5 @@
 import json
-import os
-import subprocess
-import sys
+import resource
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +7,7 @@ import pytest
 import torch
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
+from modersmal.errors import StoreError
 from modersmal.language import resolve
 from modersmal.whisper.load import load
 from modersmal.whisper.save import save_complete
@@ -143,18 +142,11 @@ def test_the_base_is_remembered_over_generations(tiny_whisper, tmp_path):
 
 
 def test_a_full_disk_is_one_plain_sentence(tiny_whisper, tmp_path):
-    code = (
-        "import resource, sys; from pathlib import Path\n"
-        "from modersmal.errors import StoreError\n"
-        "from modersmal.whisper.load import load\n"
-        "from modersmal.whisper.save import save_complete\n"
-        "whisper = load(sys.argv[1])\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, resource.RLIM_INFINITY))\n"
-        "try: save_complete(whisper, Path(sys.argv[2]), None)\n"
-        "except StoreError as error: print(error)\n"
-    )
-    result = subprocess.run(
-        [sys.executable, "-c", code, str(tiny_whisper()), str(tmp_path / "saved")],
-        capture_output=True, text=True, check=False, env=os.environ,
-    )  # fmt: skip
-    assert "the disk is full" in result.stdout, result.stderr
+    whisper = load(str(tiny_whisper()))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, before[1]))
+        with pytest.raises(StoreError, match="the disk is full"):
+            save_complete(whisper, tmp_path / "saved", None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
