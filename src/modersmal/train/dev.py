@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from modersmal import audio
 from modersmal.config import EvaluateConfig
 from modersmal.corpus import Split
-from modersmal.evaluate.metrics import Score, score
-from modersmal.whisper.decode import decode_lazily
+from modersmal.evaluate.decoding import score_model
 from modersmal.whisper.load import Whisper
 
 
@@ -53,31 +52,16 @@ class DevSet:
 
     def score(self, whisper: Whisper, on_progress: Callable[[int], None]) -> DevScore:
         """Decode and score. Raises CorpusError where no reference holds a word."""
-        found = self._score(whisper, on_progress)
-        return DevScore(found.metric, found.deciding.rate, found.wer, found.cer, found.clips)
-
-    def _score(self, whisper: Whisper, on_progress: Callable[[int], None]) -> Score:
-        def read(numbers: list[int]) -> list:
-            encoded = self.split.audio_bytes(self.rows[number] for number in numbers)
-            return [audio.decode(data).samples for data in encoded]
-
-        hypotheses = decode_lazily(
+        found = score_model(
             whisper,
-            [float(self.split.durations_s[row]) for row in self.rows],
-            read,
+            self.split,
+            self.rows,
             language_token=self.language_token,
-            context=self.config.context,
-            batch_s=self.config.batch_s,
-            beams=self.config.beams,
-            on_progress=on_progress,
-        )
-        return score(
-            [self.split.texts[row] for row in self.rows],
-            [hypothesis.text for hypothesis in hypotheses],
-            [self.split.speakers[row] for row in self.rows],
             language=self.language,
             config=self.config,
+            on_progress=on_progress,
         )
+        return DevScore(found.metric, found.deciding.rate, found.wer, found.cer, found.clips)
 
 
 def _hash(clip_id: str) -> bytes:

@@ -99,7 +99,7 @@ def _train(
 ) -> TrainResult:
     config, token = recipe.train, corpus.language_token
     split = corpus.split("train")
-    whisper = load(recipe.model, device=device)
+    whisper = replace(load(recipe.model, device=device), context=config.context)
     check_model(whisper)
     freeze(whisper.model, encoder=config.freeze_encoder)
     examples = find_examples(split, whisper, token)
@@ -238,11 +238,7 @@ def _finish(
 ) -> TrainResult:
     """Write the best model as a complete folder, in one go."""
     chosen = _take_best(state, whisper, run / "checkpoints")
-    finished = replace(
-        whisper,
-        base=_base_name(recipe.model, whisper),
-        context=recipe.train.context,
-    )
+    finished = replace(whisper, base=_base_name(recipe.model, whisper))
     draft = run / f".draft-{MODEL}-{uuid.uuid4().hex}"
     try:
         save_complete(finished, draft, resolve(corpus.language, corpus.language_token))
