@@ -65,6 +65,12 @@ def test_blocks_join_without_a_seam(engine: Engine, recording, monkeypatch) -> N
     edges = [edge for part in parts for edge in (part["start"], part["end"])]
     assert edges == sorted(edges)
     assert all(sum(p["end"] - p["start"] for p in block) <= 7 * RATE for block in blocks)
+    monkeypatch.setattr(engine_module, "_PIECE_S", 18.0)
+    in_pieces = [part for block in engine_module._blocks(recording) for part in block]
+    assert len(in_pieces) == len(parts)
+    for one, other in zip(in_pieces, parts, strict=True):
+        assert abs(one["start"] - other["start"]) < RATE / 10
+        assert abs(one["end"] - other["end"]) < RATE / 10
     found = engine.transcribe(recording, beams=1)
     starts = [segment.start_s for segment in found.segments]
     assert starts == sorted(starts)

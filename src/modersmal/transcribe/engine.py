@@ -1,8 +1,8 @@
 """Recordings of any length to segments, through CTranslate2 and faster-whisper.
 
 What is not speech is cut out first (Silero VAD), so that silence gives no text. Speech is then
-taken in blocks of some minutes, each ending in a pause, so that memory does not grow with the
-recording.
+taken in blocks of some minutes, each ending in a pause, so that little more than the samples
+themselves is held in memory.
 """
 
 import os
@@ -24,10 +24,12 @@ from modersmal.whisper.convert import Quantization, cached_ctranslate2
 from modersmal.whisper.load import language_of, locate
 
 Device = Literal["auto", "cpu", "cuda"]
+Part = dict[str, int]  # `start` and `end`, in samples
 Warn = Callable[[str], None]
 
 BEAMS = 5
 _BLOCK_S = 600.0
+_PIECE_S = 1800.0  # three blocks: what is left to the next piece is never all of it
 _SEED = 0
 
 
@@ -169,12 +171,11 @@ def _cuda_type() -> Quantization:
     return "float16" if "float16" in ctranslate2.get_supported_compute_types("cuda") else "float32"
 
 
-def _blocks(samples: np.ndarray) -> Iterator[list[dict[str, int]]]:
-    """Stretches of speech (`start`, `end` in samples), in lists of about ten minutes."""
-    options = VadOptions(max_speech_duration_s=_BLOCK_S)
-    block: list[dict[str, int]] = []
+def _blocks(samples: np.ndarray) -> Iterator[list[Part]]:
+    """Speech in lists of at most ten minutes."""
+    block: list[Part] = []
     length = 0
-    for part in get_speech_timestamps(samples, options):
+    for part in _speech(samples):
         if block and length + part["end"] - part["start"] > _BLOCK_S * SAMPLE_RATE:
             yield block
             block, length = [], 0
@@ -182,6 +183,26 @@ def _blocks(samples: np.ndarray) -> Iterator[list[dict[str, int]]]:
         length += part["end"] - part["start"]
     if block:
         yield block
+
+
+def _speech(samples: np.ndarray) -> Iterator[Part]:
+    """Stretches of speech in order, from pieces of the recording of half an hour.
+
+    One that may go on behind its piece is left to the next, which begins with it.
+    """
+    options = VadOptions(max_speech_duration_s=_BLOCK_S)
+    length = int(_PIECE_S * SAMPLE_RATE)
+    first = 0
+    while first < len(samples):
+        piece = samples[first : first + length]
+        following = first + len(piece)
+        parts = get_speech_timestamps(piece, options)
+        pause = options.min_silence_duration_ms * SAMPLE_RATE // 1000
+        if following < len(samples) and parts and parts[-1]["end"] + pause > len(piece):
+            following = first + parts.pop()["start"]
+        for part in parts:
+            yield {"start": first + part["start"], "end": first + part["end"]}
+        first = following
 
 
 def _tidy(raw: Any, earliest_s: float, duration_s: float) -> list[Segment]:
