@@ -6,11 +6,14 @@ still being made.
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
+from types import ModuleType
 from typing import Any
 
 from modersmal.errors import ModersmalError
@@ -29,8 +32,9 @@ class WorkerPool:
         self._executor: ProcessPoolExecutor | None = None
         if workers > 1:
             self._executor = ProcessPoolExecutor(workers, get_context("spawn"), _begin)
-            for _ in range(workers):
-                self._executor.submit(_warm_up)
+            with _hidden_main():
+                for _ in range(workers):
+                    self._executor.submit(_warm_up)
 
     def __enter__(self) -> "WorkerPool":
         return self
@@ -73,6 +77,20 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+@contextmanager
+def _hidden_main() -> Iterator[None]:
+    """Keep new processes from running the caller's script again, as they would without need.
+
+    So a script may call us outside `if __name__ == "__main__"`, and workers start faster.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _begin() -> None:

@@ -150,7 +150,8 @@ def _begin(
 ) -> Plan:
     """Start anew: what a run with other sources or settings left unfinished is of no use."""
     _remove_work(to, work)
-    work.mkdir(parents=True)
+    with store.writing(work):
+        work.mkdir(parents=True)
     plan = make_plan(sources, work, key, data, language)
     if not plan.shards:
         raise CorpusError(

@@ -110,7 +110,7 @@ def _resolved(root: Path, folder: str) -> Path:
 
 def clip_size(root: Path, path: str) -> int:
     """Bytes of a clip, 0 where there is none or its path looks as if it left `root`."""
-    if path.startswith("/") or ".." in path or "\0" in path:
+    if path.startswith("/") or ".." in path.split("/") or "\0" in path:
         return 0
     try:
         return os.stat(os.path.join(root, path)).st_size

@@ -142,8 +142,11 @@ def _releases(folder: Path, depth: int) -> Iterator[Path]:
     if (folder / "clips").is_dir() and any((folder / table).is_file() for table in TABLES):
         yield folder
     elif depth:
-        with os.scandir(folder) as entries:
-            below = sorted(entry.name for entry in entries if entry.is_dir())
+        try:
+            with os.scandir(folder) as entries:
+                below = sorted(entry.name for entry in entries if entry.is_dir())
+        except OSError:
+            return  # where it is the source itself that cannot be read, reading it will tell
         for name in below:
             yield from _releases(folder / name, depth - 1)
 

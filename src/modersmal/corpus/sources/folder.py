@@ -7,7 +7,7 @@ from pathlib import Path
 
 from modersmal.audio import EXTENSIONS
 from modersmal.corpus.schema import split_name
-from modersmal.corpus.sources.base import Refused, Row, Source
+from modersmal.corpus.sources.base import Refused, Row, Source, clip_size
 from modersmal.errors import CorpusError
 
 _MAX_TEXT_BYTES = 1 << 20
@@ -50,9 +50,12 @@ class Folder(Source):
 
     def _folders(self) -> Iterator[tuple[Path, list[str]]]:
         """Folders relative to the source with the names of their files, in natural order."""
-        for folder, below, names in os.walk(self.folder):
+        for folder, below, names in os.walk(self.folder, onerror=self._refuse):
             below.sort(key=_naturally)
             yield Path(folder).relative_to(self.folder), sorted(names, key=_naturally)
+
+    def _refuse(self, error: OSError) -> None:
+        raise CorpusError(f"{error.filename} cannot be read: {error.strerror}") from error
 
     def _row(self, folder: Path, name: str, text_name: str | None) -> Row | Refused:
         path = (folder / name).as_posix()
@@ -69,7 +72,7 @@ class Folder(Source):
             text = self._read_text(folder / text_name)
         except (OSError, ValueError) as error:
             return Refused(path, "no-text", f"{folder / text_name}: {error}", path, split)
-        size = (self.folder / path).stat().st_size if (self.folder / path).exists() else 0
+        size = clip_size(self.folder, path)
         return Row(path=path, text=text, where=path, split=split, size=size)
 
     def _read_text(self, relative: Path) -> str:
