@@ -207,7 +207,7 @@ class TrainConfig(Section):
         "clips are heard badly.",
     )
     context_step_s: float = Field(
-        default=1.0,
+        default=0.5,
         gt=0,
         le=30,
         description="Seconds. Contexts are rounded up to multiples, so that shapes repeat. Raise "

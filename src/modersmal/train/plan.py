@@ -24,7 +24,7 @@ class ContextRule:
 
     dynamic: bool = True
     floor_s: float = 2.0
-    step_s: float = 1.0
+    step_s: float = 0.5
     full_share: float = 0.1
 
     def frames(self, longest_s: float, *, full: bool = False) -> int:

@@ -1,0 +1,258 @@
+"""One optimiser step against Seq2SeqTrainer with 30 s padding, on the lengths of Common Voice.
+
+    MODERSMAL_BENCH_DATA=... python benchmarks/train_step.py            # whisper-small's size
+    MODERSMAL_BENCH_DATA=... python benchmarks/train_step.py --size tiny --clips 8
+
+Both sides train the same random weights on the same clips, in the same precision, with SDPA
+attention and fused AdamW, without gradient checkpointing; each takes the device batch size that
+is fastest for it. The trainer's features are computed before the clock starts (as the notebooks
+do it); ours are decoded and computed within the step. Prints seconds of audio per second.
+"""
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import (
+    Seq2SeqTrainer,
+    Seq2SeqTrainingArguments,
+    TrainerCallback,
+    WhisperConfig,
+    WhisperForConditionalGeneration,
+)
+
+from modersmal import audio
+from modersmal.config import TrainConfig
+from modersmal.corpus import Corpus, Split
+from modersmal.corpus.prepare import prepare
+from modersmal.language import Vocabulary, tokenizer
+from modersmal.logmel import WINDOW_FRAMES, clip_features
+from modersmal.train.batch import Loader
+from modersmal.train.learner import Learner
+from modersmal.train.optim import freeze
+from modersmal.train.plan import ContextRule, Plan
+from modersmal.train.precision import choose_device, choose_precision
+from modersmal.whisper.encoder import accept_variable_context
+from modersmal.whisper.load import Whisper
+from modersmal.whisper.tokens import label_ids, special_ids
+
+RELEASE = "cv-corpus-0.1-synthetic/sv-SE"
+SIZES = {  # width, encoder layers, decoder layers, heads
+    "tiny": (384, 4, 4, 6),
+    "base": (512, 6, 6, 8),
+    "small": (768, 12, 12, 12),
+}
+SPREAD = 4  # of our steps for one of theirs, since each holds clips of like length
+IDS = special_ids(Vocabulary.MULTILINGUAL)
+
+
+@dataclass(frozen=True)
+class Side:
+    """How fast one side was at a device batch size: seconds of audio per second."""
+
+    device_batch: str
+    audio_s_per_s: float
+
+
+def random_model(size: str) -> WhisperForConditionalGeneration:
+    """A Whisper of that size, the same weights every time."""
+    width, encoder_layers, decoder_layers, heads = SIZES[size]
+    torch.manual_seed(0)
+    config = WhisperConfig(
+        vocab_size=Vocabulary.MULTILINGUAL.size, d_model=width, encoder_layers=encoder_layers,
+        decoder_layers=decoder_layers, encoder_attention_heads=heads,
+        decoder_attention_heads=heads, encoder_ffn_dim=4 * width, decoder_ffn_dim=4 * width,
+        decoder_start_token_id=IDS.start, pad_token_id=IDS.end, bos_token_id=IDS.end,
+        eos_token_id=IDS.end, attn_implementation="sdpa",
+    )  # fmt: skip
+    return WhisperForConditionalGeneration(config)
+
+
+class Clock(TrainerCallback):
+    """Times the steps of a Trainer."""
+
+    def __init__(self) -> None:
+        self.times_s: list[float] = []
+
+    def on_step_begin(self, *_: object, **__: object) -> None:
+        _finish_device_work()
+        self._began_s = time.monotonic()
+
+    def on_step_end(self, *_: object, **__: object) -> None:
+        _finish_device_work()
+        self.times_s.append(time.monotonic() - self._began_s)
+
+
+def trainer_speed(size: str, split: Split, rows: list[int], device_clips: int, steps: int) -> float:
+    """Seconds of audio per second of Seq2SeqTrainer; its first step warms up."""
+    device = choose_device("auto")
+    clips = [audio.decode(data).samples for data in split.audio_bytes(rows)]
+    labels = label_ids(
+        tokenizer(Vocabulary.MULTILINGUAL),
+        Vocabulary.MULTILINGUAL,
+        [split.texts[row] for row in rows],
+        "sv",
+    )
+    features = clip_features(clips, 80, WINDOW_FRAMES, "cpu")
+    examples = [
+        {"input_features": one, "labels": label[1:]}
+        for one, label in zip(features, labels, strict=True)
+    ]
+
+    def collate(batch: list[dict]) -> dict[str, torch.Tensor]:
+        longest = max(len(one["labels"]) for one in batch)
+        padded = [one["labels"] + [-100] * (longest - len(one["labels"])) for one in batch]
+        return {
+            "input_features": torch.stack([one["input_features"] for one in batch]),
+            "labels": torch.tensor(padded),
+        }
+
+    clock = Clock()
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = Seq2SeqTrainingArguments(
+            folder, per_device_train_batch_size=device_clips,
+            gradient_accumulation_steps=-(-len(rows) // device_clips), max_steps=steps + 1,
+            learning_rate=1e-5, optim="adamw_torch_fused", bf16=device.type == "cuda",
+            report_to=[], save_strategy="no", logging_strategy="no", disable_tqdm=True,
+            use_cpu=device.type == "cpu", remove_unused_columns=False,
+        )  # fmt: skip
+        trainer = Seq2SeqTrainer(
+            random_model(size), arguments, data_collator=collate, train_dataset=examples,
+            callbacks=[clock],
+        )  # fmt: skip
+        trainer.train()
+    seconds = sum(map(len, clips)) / audio.SAMPLE_RATE
+    return seconds / float(np.mean(clock.times_s[1:]))
+
+
+def modersmal_speed(
+    size: str,
+    split: Split,
+    clips: int,
+    device_batch_s: float,
+    steps: int,
+    *,
+    full: bool = False,
+) -> float:
+    """Seconds of audio per second of modersmal, reading and decoding included.
+
+    The steps are taken from a planned epoch, evenly from the shortest clips to the longest.
+    """
+    device = choose_device("auto")
+    plan = Plan(
+        rows=np.arange(len(split)),
+        durations_s=split.durations_s,
+        row_groups=split.row_group_of,
+        seed=0,
+        batch_s=clips * float(split.durations_s.mean()),
+        context=ContextRule(dynamic=not full, full_share=0.0),
+    )
+    model = random_model(size).to(device)
+    accept_variable_context(model)
+    freeze(model, encoder=False)
+    whisper = Whisper(
+        model=model,
+        tokenizer=tokenizer(Vocabulary.MULTILINGUAL),
+        vocabulary=Vocabulary.MULTILINGUAL,
+        mels=80,
+        name=size,
+        generation=model.generation_config,
+        folder=Path(),
+    )
+    learner = Learner(
+        whisper, TrainConfig(), device=device, precision=choose_precision(device, "auto"),
+        checkpointing=False,
+    )  # fmt: skip
+    loader = Loader(split, plan, whisper, "sv", workers=0)
+    by_length = sorted(range(plan.batches_per_epoch), key=lambda step: plan.batch(step).frames)
+    learner.step(loader.load(by_length[0]), 1e-5, device_batch_s)  # warms up
+    _finish_device_work()
+    seconds, began_s = 0.0, time.monotonic()
+    for step in evenly(by_length, steps):
+        batch = loader.load(step)
+        learner.step(batch, 1e-5, device_batch_s)
+        seconds += batch.audio_s
+    _finish_device_work()
+    return seconds / (time.monotonic() - began_s)
+
+
+def evenly(ordered: list[int], count: int) -> list[int]:
+    """`count` items from the middles of equal parts of a sorted list."""
+    return [ordered[int((place + 0.5) * len(ordered) / count)] for place in range(count)]
+
+
+def best(name: str, sizes: dict[str, Callable[[int], float]], steps: int) -> Side:
+    """Try every device batch size for one step, then measure the fastest."""
+    tried = {}
+    for size, measure in sizes.items():
+        tried[size] = measure(1)
+        print(f"  {name}, {size} at a time: {tried[size]:.2f} s of audio a second", flush=True)
+    fastest = max(tried, key=lambda size: tried[size])
+    return Side(fastest, sizes[fastest](steps))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Compare one optimiser step.")
+    parser.add_argument("--size", choices=SIZES, default="small")
+    parser.add_argument("--clips", type=int, default=16, help="clips of an optimiser step")
+    parser.add_argument("--steps", type=int, default=2, help="steps measured at the best size")
+    options = parser.parse_args()
+    release = Path(os.environ["MODERSMAL_BENCH_DATA"]) / RELEASE
+    with tempfile.TemporaryDirectory() as folder:
+        prepare([str(release)], Path(folder) / "corpus", language="sv")
+        split = Corpus.open(Path(folder) / "corpus").split("train")
+        compare(split, options.size, options.clips, options.steps)
+
+
+def compare(split: Split, size: str, clips: int, steps: int) -> None:
+    rows = evenly(np.argsort(split.durations_s).tolist(), clips)
+    mean_s = float(split.durations_s.mean())
+    print(f"{size}, {clips} clips a step, mean {mean_s:.1f} s, {torch.get_num_threads()} threads")
+    theirs = best(
+        "Seq2SeqTrainer",
+        {
+            f"{count} clips": lambda steps, count=count: trainer_speed(
+                size, split, rows, count, steps
+            )
+            for count in (2, 4, 8)
+            if count <= clips
+        },
+        steps,
+    )
+    ours = best(
+        "modersmal",
+        {
+            f"{seconds} s": lambda steps, seconds=seconds: modersmal_speed(
+                size, split, clips, seconds, steps * SPREAD
+            )
+            for seconds in (15, 30, 60, 120)
+        },
+        steps,
+    )
+    full = modersmal_speed(size, split, clips, 60, 1, full=True)
+    share = TrainConfig().full_share
+    mixed = 1 / ((1 - share) / ours.audio_s_per_s + share / full)
+    for name, side in (("Seq2SeqTrainer, padded to 30 s", theirs), ("modersmal", ours)):
+        print(
+            f"{name}: {side.audio_s_per_s:.2f} s of audio a second ({side.device_batch} at a time)"
+        )
+    print(f"ratio: {ours.audio_s_per_s / theirs.audio_s_per_s:.1f} x")
+    print(
+        f"with {share:.0%} of the steps padded to 30 s ({full:.2f} s of audio a second), as by "
+        f"default: {mixed:.2f}, {mixed / theirs.audio_s_per_s:.1f} x"
+    )
+
+
+def _finish_device_work() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+if __name__ == "__main__":
+    main()
