@@ -168,6 +168,19 @@ def test_a_finished_corpus_of_something_else_is_not_touched(release, tmp_path, d
     assert contents(tmp_path / "corpus") == before
 
 
+def test_a_finished_corpus_outlives_its_sources(tmp_path):
+    release = simple_release(tmp_path / "sv-SE", 3, 1, 1)
+    corpus = make(release, tmp_path / "corpus")
+    release.rename(tmp_path / "elsewhere")
+    prepared = prepare([str(release)], tmp_path / "corpus", data=DataConfig(workers=1))
+    assert prepared.corpus == corpus
+    assert f"{release} is gone; the corpus, made earlier, is taken as it is." in str(prepared)
+    with pytest.raises(CorpusError, match="there is no source at"):
+        make(release, tmp_path / "corpus", codec="flac")
+    with pytest.raises(CorpusError, match="there is no source at"):
+        make(release, tmp_path / "other")
+
+
 def test_other_settings_or_rows_start_an_unfinished_corpus_anew(tmp_path, decoded):
     release = simple_release(tmp_path / "sv-SE", 12, 3, 3)
     to = tmp_path / "corpus"

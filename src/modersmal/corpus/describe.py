@@ -38,7 +38,7 @@ def notes(info: dict[str, Any]) -> list[str]:
         for entry in info["overlap"]
     ):
         found.append(
-            "Note: train has speakers or sentences of another split, so scores will be too good; "
+            "Note: train has speakers or sentences of another split, so scores may be too good; "
             "data.disjoint = true drops those clips from train."
         )
     for source in info["sources"]:

@@ -32,16 +32,24 @@ from modersmal.progress import progress
 
 @dataclass(frozen=True)
 class Prepared:
-    """A finished corpus; printed, it is the closing table."""
+    """A finished corpus; printed, it is the closing table.
+
+    `gone` are sources that are there no more; the corpus was made from them earlier.
+    """
 
     corpus: Corpus
+    gone: tuple[str, ...] = ()
 
     @property
     def path(self) -> Path:
         return self.corpus.path
 
     def __str__(self) -> str:
-        return describe(self.corpus.info)
+        gone = [
+            f"Note: {source} is gone; the corpus, made earlier, is taken as it is."
+            for source in self.gone
+        ]
+        return "\n".join([describe(self.corpus.info), *gone])
 
 
 def prepare(
@@ -56,7 +64,8 @@ def prepare(
 ) -> Prepared:
     """Turn sources into the corpus folder `to`; go on where a killed run stopped.
 
-    The result depends on sources and settings alone, byte for byte, never on `data.workers`.
+    The result depends on sources and settings alone, byte for byte, never on `data.workers`. A
+    finished corpus of the same is returned as it is, also where its sources are gone since.
 
     Raises:
         CorpusError: a source cannot be read, or `to` holds something else.
@@ -65,7 +74,6 @@ def prepare(
     """
     data, text, checks = data or DataConfig(), text or TextConfig(), checks or ChecksConfig()
     spoken = resolve(language, language_token)
-    opened = open_sources(sources, language)
     settings: dict[str, Any] = {
         "language": spoken.code,
         "language_token": spoken.token,
@@ -76,9 +84,16 @@ def prepare(
         "text": text.model_dump(),
         "checks": checks.model_dump(),
     }
+    finished = Corpus.open(to) if (to / CORPUS_FILE).exists() else None
+    gone = tuple(source for source in sources if not Path(source).expanduser().exists())
+    if finished and gone and settings.items() <= finished.info.items():
+        return Prepared(finished, gone)
+    opened = open_sources(sources, language)
     key = _key(settings, opened)
-    if (to / CORPUS_FILE).exists():
-        return Prepared(_finished(to, key))
+    if finished:
+        _check_same(finished, key)
+        _remove_work(to, to / WORK_FOLDER)
+        return Prepared(finished)
     work = to / WORK_FOLDER
     _check_folder(to, work)
     with WorkerPool(data.workers or available_cores()) as pool:
@@ -180,16 +195,13 @@ def _remove_work(to: Path, work: Path) -> None:
     shutil.rmtree(work, ignore_errors=True)
 
 
-def _finished(to: Path, key: str) -> Corpus:
-    """The corpus that is there already. Raises CorpusError where it is another one."""
-    corpus = Corpus.open(to)
+def _check_same(corpus: Corpus, key: str) -> None:
+    """Raises CorpusError where the corpus that is there already is another one."""
     if corpus.info.get("key") != key:
         raise CorpusError(
-            f"{to} holds a corpus of other sources or settings; name another folder for this one, "
-            "or delete that"
+            f"{corpus.path} holds a corpus of other sources or settings; name another folder for "
+            "this one, or delete that"
         )
-    _remove_work(to, to / WORK_FOLDER)
-    return corpus
 
 
 def _key(settings: dict[str, Any], sources: list[Source]) -> str:
