@@ -19,6 +19,7 @@ from faster_whisper.vad import VadOptions, get_speech_timestamps
 from modersmal.audio import SAMPLE_RATE
 from modersmal.errors import ModelError, RecipeError
 from modersmal.language import Language, resolve
+from modersmal.logmel import WINDOW_SAMPLES
 from modersmal.transcribe.formats import Segment, Word
 from modersmal.whisper.convert import Quantization, cached_ctranslate2
 from modersmal.whisper.load import language_of, locate
@@ -122,11 +123,14 @@ class Transcription:
 
 
 class _Model(WhisperModel):
-    """faster-whisper's model, hearing silence behind the end of a recording.
+    """faster-whisper's model, hearing silence behind the end, as with OpenAI and `transformers`.
 
-    faster-whisper pads log-mels with zeros, which in Whisper's scale is a loud noise; OpenAI and
-    `transformers` pad the audio. Frames of zeros do not occur in real features.
+    faster-whisper reflects the end into the last frames, and pads log-mels with zeros, which in
+    Whisper's scale is a loud noise. Frames of zeros do not occur in real features.
     """
+
+    def transcribe(self, audio: np.ndarray, **options: Any) -> Any:
+        return super().transcribe(np.pad(audio, (0, WINDOW_SAMPLES)), **options)
 
     def encode(self, features: np.ndarray) -> Any:
         padding = ~features.any(axis=0)
