@@ -68,14 +68,12 @@ def sentences() -> dict[str, list[str]]:
 
 
 def spoken(text: str, who: Speaker, key: str) -> bytes:
-    """The clip as MP3, as Common Voice has it."""
+    """The clip as Ogg Opus, a third of what MP3 takes."""
     samples = speak(text, who.voice).astype(np.float32) / 32768
     samples = soxr.resample(samples, SAMPLE_RATE, RATE * who.size)
     samples = recorded(samples, random.Random(f"demo-room-{key}"))
     out = io.BytesIO()
-    soundfile.write(
-        out, samples, RATE, format="MP3", bitrate_mode="VARIABLE", compression_level=0.99
-    )
+    soundfile.write(out, samples, RATE, format="OGG", subtype="OPUS", compression_level=0.96)
     return out.getvalue()
 
 
@@ -101,7 +99,7 @@ def main() -> None:
             lines = ["\t".join(COLUMNS)]
             for index, text in enumerate(texts):
                 who = speaker(split, index % SPEAKERS[split])
-                name = f"common_voice_sv-SE_{90_000_000 + number}.mp3"
+                name = f"common_voice_sv-SE_{90_000_000 + number}.ogg"
                 number += 1
                 clips[name] = spoken(text, who, name)
                 digest = hashlib.sha256(text.encode()).hexdigest()
