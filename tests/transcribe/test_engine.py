@@ -131,3 +131,10 @@ def test_says_that_a_gpu_cannot_be_used(monkeypatch, tiny_whisper) -> None:
     assert "so the CPU transcribes" in sentences[0]
     with pytest.raises(RecipeError, match="cannot use the GPU"):
         Engine.open(str(tiny_whisper()), device="cuda")
+
+
+def test_the_cpu_computes_in_int8_from_the_smallest_real_size_up(tiny_whisper) -> None:
+    real = tiny_whisper(width=384, encoder_layers=1, decoder_layers=1)
+
+    assert Engine.open(str(real))._model.model.compute_type.startswith("int8")
+    assert Engine.open("bundled")._model.model.compute_type == "float32"

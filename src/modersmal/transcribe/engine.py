@@ -5,9 +5,11 @@ taken in blocks of some minutes, each ending in a pause, so that little more tha
 themselves is held in memory.
 """
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import ctranslate2
@@ -32,6 +34,7 @@ BEAMS = 5
 _BLOCK_S = 600.0
 _PIECE_S = 1800.0  # three blocks: what is left to the next piece is never all of it
 _SEED = 0
+_TINY_WIDTH = 384
 
 
 class Engine:
@@ -154,7 +157,7 @@ def _load(model: str, device: Device, offline: bool, warn: Warn) -> _Model:
                     "is missing"
                 ) from error
             warn(f"CTranslate2 cannot use the GPU ({reason}), so the CPU transcribes")
-    return _on(model, "cpu", "float32", offline)
+    return _on(model, "cpu", _cpu_type(locate(model, offline=offline)), offline)
 
 
 def _on(model: str, device: str, kind: Quantization, offline: bool) -> _Model:
@@ -169,6 +172,12 @@ def _on(model: str, device: str, kind: Quantization, offline: bool) -> _Model:
         mels = opened.feature_extractor.mel_filters.shape[0]
         opened.encode(np.ones((mels, 3000), dtype=np.float32))
     return opened
+
+
+def _cpu_type(folder: Path) -> Quantization:
+    """int8 takes half the time of float32; only models below Whisper's sizes lose words to it."""
+    width = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("d_model", 0)
+    return "int8" if width >= _TINY_WIDTH else "float32"
 
 
 def _cuda_type() -> Quantization:
