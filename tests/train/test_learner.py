@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 import torch
 
+from modersmal.config import TrainConfig
 from modersmal.train.batch import StepBatch
-from modersmal.train.learner import target_places
+from modersmal.train.learner import Learner, target_places
 from modersmal.train.plan import PlannedBatch
+from modersmal.train.precision import Precision
 from modersmal.train.rows import find_equal_rows
 from modersmal.whisper.load import load
 from modersmal.whisper.tokens import label_ids
@@ -189,3 +191,31 @@ def test_rows_that_differ_are_left_alone(make_learner):
     used = torch.zeros(51_865, dtype=torch.bool)
     assert find_equal_rows(make_learner().model.proj_out.weight, used) is None
     assert find_equal_rows(torch.zeros(100, 4), torch.ones(100, dtype=torch.bool)) is None
+
+
+def test_float16_scales_its_losses_skips_overflows_and_goes_on(tiny_whisper, make_loader):
+    """What a T4 does, on the CPU."""
+    loader = make_loader()
+    precision = Precision(torch.float16, scaled=True, reason="")
+
+    def learner():
+        return Learner(
+            load(str(tiny_whisper())), TrainConfig(), device=torch.device("cpu"),
+            precision=precision, checkpointing=False,
+        )  # fmt: skip
+
+    learning = learner()
+    first, *_, last = steps(learning, loader, 6)
+    assert last.loss < first.loss
+    assert not last.skipped
+    assert {value.dtype for value in learning.model.parameters()} == {torch.float32}
+    state = learning.scaler_state()
+    assert state["scale"] == 2.0**16
+
+    overflowing = learner()
+    overflowing.load_scaler_state(json.loads(json.dumps(state | {"scale": 2.0**60})))
+    before = weights(overflowing)
+    found = overflowing.step(loader.load(0), 1e-3, 1e6)
+    assert found.skipped
+    assert largest_difference(before, weights(overflowing)) == 0
+    assert overflowing.scaler_state()["scale"] == 2.0**59
