@@ -76,19 +76,19 @@ def test_faster_whisper_writes_what_transformers_writes(
 def test_converts_once_for_the_same_content(tiny_whisper, tmp_path: Path, cache: Path) -> None:
     model = copy_of(tiny_whisper(), tmp_path / "model")
 
-    first = cached_ctranslate2(str(model))
+    first = cached_ctranslate2(model)
     made = (first / "model.bin").stat().st_mtime_ns
-    elsewhere = cached_ctranslate2(str(copy_of(model, tmp_path / "elsewhere")))
+    elsewhere = cached_ctranslate2(copy_of(model, tmp_path / "elsewhere"))
 
     assert first.parent == cache / "ctranslate2"
     assert elsewhere == first
     assert (first / "model.bin").stat().st_mtime_ns == made
-    smaller = cached_ctranslate2(str(model), "int8")
+    smaller = cached_ctranslate2(model, "int8")
     assert (smaller / "model.bin").stat().st_size < (first / "model.bin").stat().st_size / 2
     weights = load_file(model / "model.safetensors")
     weights["model.decoder.layer_norm.bias"] += 1
     save_file(weights, model / "model.safetensors")
-    assert cached_ctranslate2(str(model)) != first
+    assert cached_ctranslate2(model) != first
     assert not list(first.parent.glob(".converting-*"))
 
 
@@ -96,8 +96,9 @@ def test_processes_that_convert_at_once_do_not_disturb_each_other(
     tiny_whisper, cache: Path
 ) -> None:
     program = (
-        "import sys; from modersmal.whisper.convert import cached_ctranslate2;"
-        "print(cached_ctranslate2(sys.argv[1]))"
+        "import sys; from pathlib import Path;"
+        "from modersmal.whisper.convert import cached_ctranslate2;"
+        "print(cached_ctranslate2(Path(sys.argv[1])))"
     )
     racers = [
         subprocess.Popen(
@@ -124,7 +125,7 @@ def test_leaves_nothing_half_made(tiny_whisper, tmp_path: Path, cache: Path) -> 
     save_file(weights, model / "model.safetensors")
 
     with pytest.raises(ModelError, match=r"its config\.json says"):  # 51,864 tokens for 51,865
-        cached_ctranslate2(str(model))
+        cached_ctranslate2(model)
 
     assert [path.name for path in (cache / "ctranslate2").iterdir()] == [".converting-new"]
 

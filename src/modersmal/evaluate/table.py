@@ -54,7 +54,7 @@ def sentence(comparison: Comparison) -> str:
         verdict = "better" if change.difference < 0 else "worse"
     else:
         verdict = "a difference that may be chance"
-    p = f", p = {change.p:.2g}" if change.p is not None else ""
+    p = "" if change.p is None else ", p ≤ 0.001" if change.p <= 0.001 else f", p = {change.p:.2g}"
     return (
         f"Against {comparison.baseline.system.name}: {comparison.metric.upper()} {points}{p}: "
         f"{verdict}. {comparison.better:,} clips better, {comparison.worse:,} worse, "

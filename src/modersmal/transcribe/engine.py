@@ -64,12 +64,9 @@ class Engine:
             ModelError, HubError: there is no such model, or it lacks the language's token.
             LanguageError: Whisper lacks the language and no token is borrowed.
         """
-        spoken = (
-            resolve(language, language_token)
-            if language
-            else language_of(locate(model, offline=offline))
-        )
-        opened = _load(model, device, offline, warn)
+        folder = locate(model, offline=offline)
+        spoken = resolve(language, language_token) if language else language_of(folder)
+        opened = _load(folder, device, warn)
         if not opened.model.is_multilingual:
             spoken = spoken or resolve("en")
             if spoken.token != "en":
@@ -143,12 +140,12 @@ class _Model(WhisperModel):
         return super().encode(features)
 
 
-def _load(model: str, device: Device, offline: bool, warn: Warn) -> _Model:
+def _load(folder: Path, device: Device, warn: Warn) -> _Model:
     if device not in ("auto", "cpu", "cuda"):
         raise RecipeError(f"device {device!r} is none of auto, cpu, cuda")
     if device == "cuda" or (device == "auto" and ctranslate2.get_cuda_device_count()):
         try:
-            return _on(model, "cuda", _cuda_type(), offline)
+            return _on(folder, "cuda", _cuda_type())
         except RuntimeError as error:
             reason = str(error).splitlines()[0]
             if device == "cuda":
@@ -157,13 +154,13 @@ def _load(model: str, device: Device, offline: bool, warn: Warn) -> _Model:
                     "is missing"
                 ) from error
             warn(f"CTranslate2 cannot use the GPU ({reason}), so the CPU transcribes")
-    return _on(model, "cpu", _cpu_type(locate(model, offline=offline)), offline)
+    return _on(folder, "cpu", _cpu_type(folder))
 
 
-def _on(model: str, device: str, kind: Quantization, offline: bool) -> _Model:
+def _on(folder: Path, device: str, kind: Quantization) -> _Model:
     threads = 0 if "OMP_NUM_THREADS" in os.environ else os.cpu_count() or 0
     opened = _Model(
-        str(cached_ctranslate2(model, kind, offline=offline)),
+        str(cached_ctranslate2(folder, kind)),
         device=device,
         compute_type=kind,
         cpu_threads=threads,

@@ -15,7 +15,7 @@ from modersmal.progress import Advance, duration, progress
 from modersmal.transcribe.engine import BEAMS, Device, Engine
 from modersmal.transcribe.formats import Format, Segment, check_format, render
 
-_MB = 1e6
+_KB = 1000
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,8 @@ def transcribe(
             offline=offline,
             warn=_warn,
         )
-        total = sum(_megabytes(path) for path, _ in todo)
-        with progress("Transcribing", total=total, unit="MB") as advance:
+        total = sum(_kilobytes(path) for path, _ in todo)
+        with progress("Transcribing", total=total, unit="kB") as advance:
             for path, target in todo:
                 done[path] = _one(engine, replace(blank, file=path), target, beams, advance)
     return [done[path] for path in [*found, *failed]]
@@ -123,16 +123,16 @@ def transcribe(
 def _one(
     engine: Engine, blank: Transcript, target: Path | None, beams: int, advance: Advance
 ) -> Transcript:
-    megabytes, shown = _megabytes(blank.file), 0.0
+    kilobytes, shown = _kilobytes(blank.file), 0.0
     try:
         recording = decode(blank.file)
     except AudioError as error:
-        advance(megabytes)
+        advance(kilobytes)
         return replace(blank, error=str(error))
 
     def reached(seconds: float) -> None:
         nonlocal shown
-        share = megabytes * seconds / recording.duration_s
+        share = kilobytes * seconds / recording.duration_s
         note = f"{blank.file.name}, {duration(seconds)} of {duration(recording.duration_s)}"
         advance(max(0.0, share - shown), note=note)
         shown = max(shown, share)
@@ -200,9 +200,9 @@ def _targets(files: Sequence[Path], format: Format, output: Path | None) -> list
     ]
 
 
-def _megabytes(path: Path) -> float:
+def _kilobytes(path: Path) -> float:
     try:
-        return path.stat().st_size / _MB
+        return path.stat().st_size / _KB
     except OSError:
         return 0.0
 

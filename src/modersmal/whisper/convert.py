@@ -15,7 +15,7 @@ from transformers import WhisperFeatureExtractor
 
 from modersmal import store
 from modersmal.errors import ModelError
-from modersmal.whisper.load import Whisper, load, locate
+from modersmal.whisper.load import Whisper, load
 
 Quantization = Literal[
     "float32", "float16", "bfloat16", "int16", "int8", "int8_float32", "int8_float16",
@@ -27,16 +27,13 @@ _CONVERSION = 1  # raise it when the same model converts to something else
 _ABANDONED_S = 24 * 3600
 
 
-def cached_ctranslate2(
-    model: str, quantization: Quantization = "float32", *, offline: bool = False
-) -> Path:
-    """Folder with `model` (a Hub id, a folder, a run, "bundled") as CTranslate2 reads it.
+def cached_ctranslate2(folder: Path, quantization: Quantization = "float32") -> Path:
+    """Folder with the model in `folder` as CTranslate2 reads it, converted if it is not yet.
 
     Raises:
-        ModelError: there is no such model, it is not a Whisper, or its parts do not fit.
+        ModelError: it is not a Whisper, or its parts do not fit.
         StoreError: the cache cannot be written.
     """
-    folder = locate(model, offline=offline)
     cache = cache_folder() / "ctranslate2"
     converted = cache / f"{model_hash(folder)[:32]}-{quantization}-{_CONVERSION}"
     if not converted.is_dir():
