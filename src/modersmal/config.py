@@ -172,7 +172,7 @@ class TrainConfig(Section):
         default=200,
         ge=0,
         description="Steps over which the learning rate rises from zero; about a tenth of "
-        "max_steps.",
+        "max_steps, at most a fifth of them.",
     )
     batch_s: float = Field(
         default=240.0,
@@ -275,7 +275,7 @@ class TrainConfig(Section):
     loader_workers: int = Field(
         default=1,
         ge=0,
-        description="Processes that read and decode clips ahead of training. Raise it where a GPU "
+        description="Threads that read and decode clips ahead of training. Raise it where a GPU "
         "waits for data; 0: none but the training itself.",
     )
 

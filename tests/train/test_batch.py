@@ -77,14 +77,14 @@ def test_labels_are_padded_behind_their_length():
 
 def test_a_clip_that_is_not_what_the_corpus_says_is_named(make_loader):
     loader = make_loader()
-    row = int(loader._plan.batch(0).rows[0])
-    loader._split.durations_s = loader._split.durations_s + 1
-    with pytest.raises(CorpusError, match=rf"clip {loader._split.ids[row]} lasts .*prepare"):
+    row = int(loader.plan.batch(0).rows[0])
+    loader.split.durations_s = loader.split.durations_s + 1
+    with pytest.raises(CorpusError, match=rf"clip {loader.split.ids[row]} lasts .*prepare"):
         loader.load(0)
 
 
 def test_damaged_audio_is_named_also_from_a_thread(make_loader):
     loader = make_loader(1)
-    loader._split.audio_bytes = lambda rows: [b"not audio"] * len(rows)
+    loader.split.audio_bytes = lambda rows: [b"not audio"] * len(rows)
     with pytest.raises(AudioError, match="clip train-"):
         list(itertools.islice(loader.steps(0, 3), 3))

@@ -160,7 +160,7 @@ def test_english_models_learn_without_language_and_task(make_learner, tiny_whisp
 def test_equal_rows_learn_as_one_and_as_they_would_alone(make_learner, make_loader):
     loader = make_loader()
     used = torch.zeros(51_865, dtype=torch.bool)
-    for step in range(loader._plan.batches_per_epoch):
+    for step in range(loader.plan.batches_per_epoch):
         for label in loader.load(step).labels:
             used[label] = True
 

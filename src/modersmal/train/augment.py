@@ -40,5 +40,12 @@ def mask_features(
             width = int(random.integers(0, min(config.frequency_mels, mels // 2) + 1))
             low = int(random.integers(0, mels - width + 1))
             hidden[place, low : low + width] = True
-    means = torch.stack([features[i, :, :n].mean() for i, n in enumerate(frames)])
-    return torch.where(hidden.to(features.device), means[:, None, None], features)
+    return torch.where(hidden.to(features.device), _means(features, frames), features)
+
+
+def _means(features: Tensor, frames: list[int]) -> Tensor:
+    """The mean of each clip's speech: (batch, 1, 1)."""
+    lengths = torch.tensor(frames, device=features.device)
+    speech = torch.arange(features.shape[2], device=features.device) < lengths[:, None]
+    sums = (features * speech[:, None]).sum(dim=(1, 2), keepdim=True)
+    return sums / (lengths * features.shape[1])[:, None, None]

@@ -106,17 +106,17 @@ class Loader:
     def __init__(
         self, split: Split, plan: Plan, whisper: Whisper, language_token: str, workers: int
     ) -> None:
-        self._split, self._plan, self._workers = split, plan, workers
+        self.split, self.plan, self._workers = split, plan, workers
         self._whisper, self._language_token = whisper, language_token
         self._reading = threading.Lock()
 
     def load(self, step: int) -> StepBatch:
         """The batch of one step, now."""
-        planned = self._plan.batch(step)
+        planned = self.plan.batch(step)
         rows = planned.rows.tolist()
         with self._reading:
-            encoded = self._split.audio_bytes(rows)
-        texts = [self._split.texts[row] for row in rows]
+            encoded = self.split.audio_bytes(rows)
+        texts = [self.split.texts[row] for row in rows]
         return StepBatch(
             planned,
             [self._decode(row, data) for row, data in zip(rows, encoded, strict=True)],
@@ -143,9 +143,9 @@ class Loader:
                 pool.shutdown(wait=True, cancel_futures=True)
 
     def _decode(self, row: int, data: bytes) -> np.ndarray:
-        name = f"clip {self._split.ids[row]}"
+        name = f"clip {self.split.ids[row]}"
         clip = audio.decode(data, name=name)
-        recorded_s = float(self._split.durations_s[row])
+        recorded_s = float(self.split.durations_s[row])
         if abs(clip.duration_s - recorded_s) > _DRIFT_S:
             raise CorpusError(
                 f"{name} lasts {clip.duration_s:.2f} s, the corpus says {recorded_s:.2f} s; "

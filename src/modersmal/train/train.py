@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from rich.console import Console
 
 from modersmal import store
-from modersmal.config import Recipe
-from modersmal.corpus import Corpus
+from modersmal.config import Recipe, TrainConfig
+from modersmal.corpus import Corpus, Split
 from modersmal.errors import StoreError, TrainingError
 from modersmal.language import resolve
 from modersmal.progress import duration
@@ -99,25 +100,14 @@ def _train(
 ) -> TrainResult:
     config, token = recipe.train, corpus.language_token
     split = corpus.split("train")
+    # From here on it is scored, and at last saved, as a model for the context it learns.
     whisper = replace(load(recipe.model, device=device), context=config.context)
     check_model(whisper)
     freeze(whisper.model, encoder=config.freeze_encoder)
     examples = find_examples(split, whisper, token)
     rate, rate_reason = peak_learning_rate(whisper.model.config, config.learning_rate)
-    plan = Plan(
-        rows=examples.rows,
-        durations_s=split.durations_s[examples.rows],
-        row_groups=split.row_group_of[examples.rows],
-        seed=config.seed,
-        batch_s=config.batch_s,
-        context=ContextRule(
-            dynamic=config.context == "dynamic",
-            floor_s=config.context_floor_s,
-            step_s=config.context_step_s,
-            full_share=config.full_share,
-        ),
-    )
-    learner, device_batch_s, lines = _learner(recipe, whisper, device, examples.used)
+    plan = _plan(config, split, examples.rows)
+    learner, device_batch_s, reasons = _learner(recipe, whisper, device, examples.used)
     loader = Loader(split, plan, whisper, token, config.loader_workers)
     fixed = identity(recipe, corpus, rate)
     state = checkpoint.load_newest(
@@ -130,28 +120,23 @@ def _train(
     for why, count in examples.left_out.items():
         say(f"{count:,} clips are left out: {why}")
     say(
-        f"{len(examples.rows):,} clips, {plan.durations_s.sum() / 3600:.1f} h, "
+        f"{len(plan.rows):,} clips, {plan.durations_s.sum() / 3600:.1f} h, "
         f"{plan.batches_per_epoch:,} steps an epoch; peak learning rate {rate:g} ({rate_reason})"
     )
-    for line in lines:
-        say(line)
+    for reason in reasons:
+        say(reason)
     if state is None:
-        _preflight(
-            loader, learner, [split.texts[row] for row in plan.batch(0).rows], token, device_batch_s
-        )
+        _preflight(loader, learner, token, device_batch_s)
         _begin(run, recipe, fixed)
         state = State(step=0)
     else:
         learner.load_scaler_state(state.scaler)
         say(f"Going on from step {state.step}")
-    state = replace(
-        state, identity=fixed, recipe=recipe.model_dump(mode="json"), versions=versions()
-    )
     loop = Loop(
         learner,
         loader,
         _dev(recipe, corpus),
-        state,
+        replace(state, identity=fixed, recipe=recipe.model_dump(mode="json"), versions=versions()),
         run=run,
         batches_per_epoch=plan.batches_per_epoch,
         peak_learning_rate=rate,
@@ -160,6 +145,22 @@ def _train(
         on_step=on_step,
     )
     return _finish(loop.run(), recipe, corpus, whisper, run)
+
+
+def _plan(config: TrainConfig, split: Split, rows: np.ndarray) -> Plan:
+    return Plan(
+        rows=rows,
+        durations_s=split.durations_s[rows],
+        row_groups=split.row_group_of[rows],
+        seed=config.seed,
+        batch_s=config.batch_s,
+        context=ContextRule(
+            dynamic=config.context == "dynamic",
+            floor_s=config.context_floor_s,
+            step_s=config.context_step_s,
+            full_share=config.full_share,
+        ),
+    )
 
 
 def say(line: str) -> None:
@@ -201,11 +202,10 @@ def _learner(
     return learner, device_batch_s, lines
 
 
-def _preflight(
-    loader: Loader, learner: Learner, texts: list[str], token: str, device_batch_s: float
-) -> None:
+def _preflight(loader: Loader, learner: Learner, token: str, device_batch_s: float) -> None:
     """Check the first batch, and show one clip of it as the model is taught it."""
     batch = loader.load(0)
+    texts = [loader.split.texts[row] for row in batch.planned.rows]
     sample = check_batch(batch, texts, learner.whisper, token)
     loss = learner.first_loss(batch, device_batch_s)
     warning = check_loss(loss, learner.whisper.vocabulary)
