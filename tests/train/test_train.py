@@ -7,7 +7,7 @@ import time
 
 import pytest
 import torch
-import worker
+import training_process
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
@@ -172,13 +172,13 @@ def test_a_stop_while_dev_is_decoded_is_heeded_and_dev_is_decoded_again(
 def kill_until_done(model, corpus, run, kills, draw):
     """Kill a training with SIGKILL at random moments, then let it end."""
     for _ in range(kills):
-        process = worker.start(settings(model), corpus, run)
+        process = training_process.start(settings(model), corpus, run)
         process.join(draw.uniform(0.3, 3.0))
         if process.is_alive():
             process.kill()
         process.join()
         assert process.exitcode in (0, -signal.SIGKILL)
-    process = worker.start(settings(model), corpus, run)
+    process = training_process.start(settings(model), corpus, run)
     process.join()
     assert process.exitcode == 0
 
@@ -259,14 +259,14 @@ def test_another_model_or_corpus_in_the_same_run_is_refused(whole, tiny_whisper,
 def test_a_constant_schedule_can_be_prolonged(tiny_whisper, tiny_corpus, tmp_path):
     for steps in (2, 3):
         result = run_training(
-            tiny_whisper(terse=True), tiny_corpus(), tmp_path, schedule="constant", warmup_steps=0,
+            tiny_whisper(terse=True), tiny_corpus(dev=0), tmp_path, schedule="constant", warmup_steps=0,
             max_steps=steps, evaluate_every=0,
         )  # fmt: skip
         assert result.steps == steps
 
 
 def test_a_language_that_whisper_lacks_borrows_a_token(tiny_whisper, tiny_corpus, tmp_path):
-    corpus = tiny_corpus(language="se", language_token="fi")
+    corpus = tiny_corpus(language="se", language_token="fi", dev=0)
     keys = settings(tiny_whisper(terse=True), max_steps=1) | {
         "language": "se",
         "language_token": "fi",
@@ -287,21 +287,21 @@ def test_a_recipe_for_another_language_than_the_corpus_is_refused(
 
 def test_v3_and_english_models_train(tiny_whisper, tiny_corpus, tmp_path):
     run_training(
-        tiny_whisper("multilingual-v3", 128, terse=True),
-        tiny_corpus(),
+        tiny_whisper("multilingual-v3", 128),
+        tiny_corpus(dev=0),
         tmp_path / "v3",
         max_steps=1,
     )
     assert load(str(tmp_path / "v3")).mels == 128
-    keys = settings(tiny_whisper("english", terse=True), max_steps=1) | {"language": "en"}
-    train(parse_recipe(keys), tiny_corpus(language="en"), tmp_path / "en")
+    keys = settings(tiny_whisper("english"), max_steps=1) | {"language": "en"}
+    train(parse_recipe(keys), tiny_corpus(language="en", dev=0), tmp_path / "en")
     assert load(str(tmp_path / "en")).vocabulary == "english"
 
 
 def test_full_context_and_a_frozen_encoder_train(tiny_whisper, tiny_corpus, tmp_path):
     run_training(
         tiny_whisper(terse=True),
-        tiny_corpus(),
+        tiny_corpus(dev=0),
         tmp_path,
         context="full",
         freeze_encoder=True,
@@ -346,7 +346,9 @@ def test_an_interrupted_start_leaves_torch_as_it_was(tiny_whisper, tiny_corpus, 
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    run_training(tiny_whisper(terse=True), tiny_corpus(), tmp_path, max_steps=1, evaluate_every=0)
+    run_training(
+        tiny_whisper(terse=True), tiny_corpus(dev=0), tmp_path, max_steps=1, evaluate_every=0
+    )
     assert not torch.are_deterministic_algorithms_enabled()
     assert torch.equal(torch.rand(3), expected)
 
@@ -356,7 +358,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_keeps_what_was_saved(
 ):
     with pytest.raises(TrainingError, match=r"not a number at step \d+ \(the checkpoint of step"):
         run_training(
-            tiny_whisper(terse=True), tiny_corpus(), tmp_path, learning_rate=1e38, warmup_steps=4,
+            tiny_whisper(terse=True), tiny_corpus(dev=0), tmp_path, learning_rate=1e38, warmup_steps=4,
             max_steps=30, save_every=1, clip_norm=1e38, evaluate_every=0,
         )  # fmt: skip
     assert checkpoint.steps_saved(tmp_path / "checkpoints")
@@ -374,12 +376,12 @@ def test_a_full_disk_keeps_the_earlier_checkpoints(tiny_whisper, tiny_corpus, tm
 
     try:
         with pytest.raises(StoreError, match=r"the disk is full: .*step-00000004"):
-            run_training(tiny_whisper(terse=True), tiny_corpus(), tmp_path, fill)
+            run_training(tiny_whisper(terse=True), tiny_corpus(dev=0), tmp_path, fill)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert checkpoint.steps_saved(tmp_path / "checkpoints") == [2]
     assert not list((tmp_path / "checkpoints").glob(".draft*"))
-    run_training(tiny_whisper(terse=True), tiny_corpus(), tmp_path)
+    run_training(tiny_whisper(terse=True), tiny_corpus(dev=0), tmp_path)
 
 
 def test_too_little_memory_halves_what_the_device_takes(
@@ -398,10 +400,10 @@ def test_too_little_memory_halves_what_the_device_takes(
 
     monkeypatch.setattr(Learner, "step", step)
     run_training(
-        tiny_whisper(terse=True), tiny_corpus(), tmp_path, device_batch_s=12.0, max_steps=2
+        tiny_whisper(terse=True), tiny_corpus(dev=0), tmp_path, device_batch_s=12.0, max_steps=2
     )
     assert refused == [12.0, 6.0]
     assert "going on with device_batch_s = 3" in capfd.readouterr().err
     monkeypatch.setattr(Learner, "step", lambda *_: step(*_[:3], 100.0))
     with pytest.raises(TrainingError, match="does not fit the device's memory"):
-        run_training(tiny_whisper(terse=True), tiny_corpus(), tmp_path / "none", max_steps=2)
+        run_training(tiny_whisper(terse=True), tiny_corpus(dev=0), tmp_path / "none", max_steps=2)

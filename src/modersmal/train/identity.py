@@ -1,5 +1,6 @@
 """What must not change within a run: the same command goes on, another one is refused."""
 
+from importlib import metadata
 from typing import Any
 
 from modersmal import __version__
@@ -49,8 +50,6 @@ def must_be_same(stored: dict[str, Any], now: dict[str, Any], run: str) -> None:
 
 def versions() -> dict[str, str]:
     """Versions of what decides the numbers."""
-    from importlib import metadata
-
     return {
         "modersmal": __version__,
         **{package: metadata.version(package) for package in ("torch", "transformers", "numpy")},

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["worker"])
+_CONTEXT.set_forkserver_preload(["training_process"])
 
 
 def start(settings: dict[str, Any], corpus: Path, run: Path) -> BaseProcess:
