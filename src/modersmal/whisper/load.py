@@ -78,7 +78,7 @@ def load(
     folder = locate(model, offline=offline)
     config = _config(folder, model)
     words = _tokenizer(folder, model, Vocabulary.of_size(config.vocab_size))
-    card = _card(folder)
+    card = read_card(folder)
     built = _built(config, folder, model)
     generation = _generation(folder, config)
     complete_generation(generation, config, words)
@@ -94,9 +94,9 @@ def load(
         name=model,
         generation=generation,
         folder=folder,
-        language=_language(card),
-        base=card.get("base", model),
-        context=card.get("context", "full"),
+        language=card.language,
+        base=card.base or model,
+        context=card.context,
     )
 
 
@@ -130,9 +130,24 @@ def locate(model: str, *, offline: bool = False) -> Path:
     return _download(model, offline)
 
 
-def language_of(folder: Path) -> Language | None:
-    """The language that a model's folder says it was fine-tuned for."""
-    return _language(_card(folder))
+@dataclass(frozen=True)
+class Card:
+    """What `modersmal.json` says of a model that modersmal trained; nothing of a stock Whisper."""
+
+    language: Language | None = None
+    base: str | None = None
+    context: str = "full"
+
+
+def read_card(folder: Path) -> Card:
+    """Read a model folder's card, without its weights. Raises ModelError, LanguageError."""
+    if not (folder / CARD_FILE).is_file():
+        return Card()
+    table = _json(folder / CARD_FILE, str(folder))
+    language = None
+    if "language" in table:
+        language = resolve(table["language"], table.get("language_token"))
+    return Card(language, table.get("base"), table.get("context", "full"))
 
 
 def _download(repo: str, offline: bool) -> Path:
@@ -304,11 +319,3 @@ def _generation(folder: Path, config: WhisperConfig) -> GenerationConfig:
         suppress_tokens=getattr(config, "suppress_tokens", None),
         begin_suppress_tokens=getattr(config, "begin_suppress_tokens", None),
     )
-
-
-def _card(folder: Path) -> dict[str, Any]:
-    return _json(folder / CARD_FILE, str(folder)) if (folder / CARD_FILE).is_file() else {}
-
-
-def _language(card: dict[str, Any]) -> Language | None:
-    return resolve(card["language"], card.get("language_token")) if "language" in card else None
