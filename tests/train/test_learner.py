@@ -33,19 +33,23 @@ def test_the_loss_is_that_of_transformers_over_the_tokens(make_learner, make_loa
     features = part.features(80, learner.device)
     labels = part.tokens[:, 1:].clone()
     labels[torch.arange(labels.shape[1]) >= (part.counts - 1)[:, None]] = -100
+    labels[:, 1:3] = -100  # the task and <|notimestamps|> are given, the language is not
     with torch.no_grad():
         ours = learner.loss_sum(features, part)
         theirs = learner.model(
             input_features=features, decoder_input_ids=part.tokens[:, :-1], labels=labels
         ).loss
-    assert float(ours) == pytest.approx(float(theirs) * int((part.counts - 1).sum()), rel=1e-5)
+    assert float(ours) == pytest.approx(float(theirs) * int((part.counts - 3).sum()), rel=1e-5)
 
 
 def test_the_end_of_text_is_learned_and_its_padding_is_not():
     tokens = torch.tensor([[1, 5, 9, 9, 9], [1, 5, 6, 7, 9]])  # 9 ends, and pads
-    places, targets = target_places(tokens, torch.tensor([3, 5]))
+    places, targets = target_places(tokens, torch.tensor([3, 5]), ())
     assert places.tolist() == [0, 1, 4, 5, 6, 7]
     assert targets.tolist() == [5, 9, 5, 6, 7, 9]
+    places, targets = target_places(tokens, torch.tensor([3, 5]), (5, 7))
+    assert places.tolist() == [1, 5, 7]
+    assert targets.tolist() == [9, 6, 9]
 
 
 def test_what_stands_behind_a_label_changes_nothing(make_learner, make_loader):
@@ -78,9 +82,10 @@ def test_averaging_parts_would_change_it(make_learner, make_loader):
     parts = list(batch.micro_batches(2.0))
     with torch.no_grad():
         sums = [float(learner.loss_sum(part.features(80, learner.device), part)) for part in parts]
-    means = [loss / int((part.counts - 1).sum()) for loss, part in zip(sums, parts, strict=True)]
+    counts = [int((part.counts - 3).sum()) for part in parts]
+    means = [loss / count for loss, count in zip(sums, counts, strict=True)]
     right = learner.step(batch, 0.0, 2.0).loss
-    assert right == pytest.approx(sum(sums) / batch.targets, rel=1e-5)
+    assert right == pytest.approx(sum(sums) / sum(counts), rel=1e-5)
     assert abs(np.mean(means) - right) > 1e-5
 
 

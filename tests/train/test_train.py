@@ -259,8 +259,8 @@ def test_another_model_or_corpus_in_the_same_run_is_refused(whole, tiny_whisper,
 def test_a_constant_schedule_can_be_prolonged(tiny_whisper, tiny_corpus, tmp_path):
     for steps in (2, 3):
         result = run_training(
-            tiny_whisper(terse=True), tiny_corpus(dev=0), tmp_path, schedule="constant", warmup_steps=0,
-            max_steps=steps, evaluate_every=0,
+            tiny_whisper(terse=True), tiny_corpus(dev=0), tmp_path, schedule="constant",
+            warmup_steps=0, max_steps=steps,
         )  # fmt: skip
         assert result.steps == steps
 
@@ -358,8 +358,8 @@ def test_a_loss_that_is_no_number_ends_the_run_and_keeps_what_was_saved(
 ):
     with pytest.raises(TrainingError, match=r"not a number at step \d+ \(the checkpoint of step"):
         run_training(
-            tiny_whisper(terse=True), tiny_corpus(dev=0), tmp_path, learning_rate=1e38, warmup_steps=4,
-            max_steps=30, save_every=1, clip_norm=1e38, evaluate_every=0,
+            tiny_whisper(terse=True), tiny_corpus(dev=0), tmp_path, learning_rate=1e38,
+            warmup_steps=4, max_steps=30, save_every=1, clip_norm=1e38,
         )  # fmt: skip
     assert checkpoint.steps_saved(tmp_path / "checkpoints")
     assert not (tmp_path / "model").exists()

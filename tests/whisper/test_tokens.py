@@ -4,7 +4,14 @@ from hypothesis import strategies as st
 
 from modersmal.errors import ModelError
 from modersmal.language import Vocabulary, special_tokens, tokenizer
-from modersmal.whisper.tokens import label_ids, prompt_ids, special_ids, text_ids, text_of
+from modersmal.whisper.tokens import (
+    given_ids,
+    label_ids,
+    prompt_ids,
+    special_ids,
+    text_ids,
+    text_of,
+)
 
 SWEDISH = [50258, 50273, 50359, 50363]  # as openai/whisper-small's generation config has them
 
@@ -79,3 +86,11 @@ def test_any_text_survives_its_label(text):
         ids = special_ids(vocabulary)
         assert label.count(ids.start) == label.count(ids.end) == 1
         assert text_of(own, vocabulary, label) == text.strip()
+
+
+@pytest.mark.parametrize("vocabulary", list(Vocabulary))
+def test_the_task_is_given_and_the_language_is_learned(vocabulary):
+    prompt, given = prompt_ids(vocabulary, "en"), given_ids(vocabulary)
+    learned = [token for token in prompt[1:] if token not in given]
+    ids = special_ids(vocabulary)
+    assert learned == ([] if vocabulary is Vocabulary.ENGLISH else [ids.languages["en"]])

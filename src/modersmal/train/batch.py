@@ -40,11 +40,6 @@ class StepBatch:
     def audio_s(self) -> float:
         return sum(map(len, self.clips)) / audio.SAMPLE_RATE
 
-    @property
-    def targets(self) -> int:
-        """Tokens that are predicted: all but the first of each label."""
-        return sum(len(label) - 1 for label in self.labels)
-
     def micro_batches(self, device_batch_s: float) -> Iterator["MicroBatch"]:
         """Split into parts of at most `device_batch_s` seconds of padded audio, at least a clip."""
         size = max(1, int(device_batch_s * FRAMES_PER_S / self.planned.frames + 1e-6))

@@ -1,6 +1,6 @@
 """One optimiser step: forward, backward, clip, update."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from modersmal.train.plan import stream
 from modersmal.train.precision import Precision
 from modersmal.train.rows import EqualRows
 from modersmal.whisper.load import Whisper
+from modersmal.whisper.tokens import given_ids
 
 _DROPOUT = 4  # what the random stream is for
 
@@ -51,6 +52,7 @@ class Learner:
             checkpoint_activations(self.model)
         self.optimizer = make_optimizer(self.model, config.weight_decay, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision.scaled)
+        self._given = given_ids(whisper.vocabulary)
         self._rows = equal_rows.to(device) if equal_rows else None
         self._loss_sum: Callable[..., Tensor] = (
             torch.compile(loss_sum) if config.compile else loss_sum
@@ -62,11 +64,12 @@ class Learner:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         self.optimizer.zero_grad(set_to_none=True)
+        targets = sum(token not in self._given for label in batch.labels for token in label[1:])
         total = torch.zeros((), device=self.device)
         for place, part in enumerate(batch.micro_batches(device_batch_s)):
             _seed_dropout(self.config.seed, batch.planned.step, place)
             features = self._masked(part, batch.planned.epoch)
-            loss = self.loss_sum(features, part) / batch.targets
+            loss = self.loss_sum(features, part) / targets
             self.scaler.scale(loss).backward()
             total += loss.detach()
         self.scaler.unscale_(self.optimizer)
@@ -86,7 +89,7 @@ class Learner:
 
     def loss_sum(self, features: Tensor, part: MicroBatch) -> Tensor:
         """Sum of the negative log-likelihoods of a part's tokens, in this run's precision."""
-        places, targets = target_places(part.tokens, part.counts)
+        places, targets = target_places(part.tokens, part.counts, self._given)
         with self.precision.context(self.device):
             return self._loss_sum(
                 self.model,
@@ -101,7 +104,8 @@ class Learner:
         self.model.train()
         part = next(batch.micro_batches(device_batch_s))
         features = part.features(self.whisper.mels, self.device)
-        return float(self.loss_sum(features, part)) / int((part.counts - 1).sum())
+        places, _ = target_places(part.tokens, part.counts, self._given)
+        return float(self.loss_sum(features, part)) / len(places)
 
     def scaler_state(self) -> dict[str, Any]:
         return self.scaler.state_dict()
@@ -122,13 +126,16 @@ class Learner:
         )
 
 
-def target_places(tokens: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+def target_places(tokens: Tensor, counts: Tensor, given: Collection[int]) -> tuple[Tensor, Tensor]:
     """Where tokens are predicted, as flat indices into (clips, longest - 1), and what they are.
 
     What lies behind a label is told by its length: padding is end-of-text, which is a target too.
+    Tokens that are `given` are no targets.
     """
-    within = torch.arange(tokens.shape[1] - 1) < (counts - 1)[:, None]
-    return within.flatten().nonzero().squeeze(1), tokens[:, 1:][within]
+    targets = tokens[:, 1:]
+    learned = torch.arange(targets.shape[1]) < (counts - 1)[:, None]
+    learned &= ~torch.isin(targets, torch.tensor(sorted(given)))
+    return learned.flatten().nonzero().squeeze(1), targets[learned]
 
 
 def loss_sum(

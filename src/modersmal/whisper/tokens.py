@@ -1,7 +1,7 @@
 """Whisper's prompt and labels, as token ids.
 
-A label is prompt, text, end-of-text. The prompt begins with the one start-of-transcript; the model
-is trained to write what follows it. `.en` models are given neither language nor task.
+A label is prompt, text, end-of-text. The prompt begins with the one start-of-transcript. `.en`
+models are given neither language nor task.
 """
 
 from collections.abc import Sequence
@@ -82,6 +82,15 @@ def prompt_ids(
     else:
         prompt += [ids.languages[language_token], ids.transcribe]
     return prompt if timestamps else [*prompt, ids.no_timestamps]
+
+
+def given_ids(vocabulary: Vocabulary) -> frozenset[int]:
+    """Tokens that the caller always gives, so that no model need learn to write them.
+
+    The language is not among them: runtimes ask a model for it where the caller does not know.
+    """
+    ids = special_ids(vocabulary)
+    return frozenset((ids.transcribe, ids.translate, ids.no_timestamps))
 
 
 def text_ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
