@@ -41,7 +41,7 @@ def alignment_heads(model: Speller, corpus: Corpus, count: int) -> list[list[int
         attentions = model.whisper.model.decoder(
             inputs_embeds=embedded, encoder_hidden_states=encoded, output_attentions=True
         ).cross_attentions
-        weights = torch.stack([layer[0] for layer in attentions])[:, :, sample.prompt_length :]
+        weights = torch.stack([layer[0] for layer in attentions])[:, :, len(model.tokens.prompt) :]
         times = weights @ torch.arange(weights.shape[-1], dtype=torch.float32)
         order = torch.arange(times.shape[-1], dtype=torch.float32)
         order, times = order - order.mean(), times - times.mean(-1, keepdim=True)

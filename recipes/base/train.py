@@ -207,11 +207,10 @@ class Batch:
 
 @dataclass(frozen=True)
 class Sample:
-    """One encoder input: a clip, or a window of clips."""
+    """One encoder input, a clip or a window of clips, and its label from start-of-transcript."""
 
     samples: np.ndarray
     labels: list[int]
-    prompt_length: int
     text: str
 
 
@@ -220,9 +219,9 @@ def clip_sample(corpus: Corpus, tokens: Tokens, clip: Clip, timestamps: bool) ->
     if timestamps:
         times = [tokens.timestamp(0.0), tokens.timestamp(len(samples) / RATE)]
         labels = [*tokens.prompt[:-1], times[0], *tokens.encode(clip.text), times[1], tokens.end]
-        return Sample(samples, labels, len(tokens.prompt) - 1, clip.text)
+        return Sample(samples, labels, clip.text)
     labels = [*tokens.prompt, *tokens.encode(clip.text), tokens.end]
-    return Sample(samples, labels, len(tokens.prompt), clip.text)
+    return Sample(samples, labels, clip.text)
 
 
 def window_sample(
@@ -253,7 +252,7 @@ def window_sample(
     noise = np.random.default_rng(draw.getrandbits(32))
     window += noise.standard_normal(len(window), np.float32) * 10 ** draw.uniform(-5, -3)
     prompt = tokens.prompt[:-1] if timestamps else tokens.prompt
-    return Sample(window, [*prompt, *labels, tokens.end], len(prompt), " ".join(texts))
+    return Sample(window, [*prompt, *labels, tokens.end], " ".join(texts))
 
 
 def collate(tokens: Tokens, samples: list[Sample], frames: int) -> Batch:
@@ -264,7 +263,7 @@ def collate(tokens: Tokens, samples: list[Sample], frames: int) -> Batch:
     for row, sample in enumerate(samples):
         dense = torch.tensor([tokens.dense[token] for token in sample.labels])
         inputs[row, : len(dense) - 1] = dense[:-1]
-        targets[row, sample.prompt_length - 1 : len(dense) - 1] = dense[sample.prompt_length :]
+        targets[row, : len(dense) - 1] = dense[1:]
         spelled.append([CHARACTERS.index(c) + 1 for c in sample.text.lower() if c in CHARACTERS])
     return Batch(
         features=clip_features([sample.samples for sample in samples], 80, frames, "cpu"),
