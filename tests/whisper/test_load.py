@@ -90,6 +90,11 @@ def test_what_older_fine_tunings_force_is_dropped(folder):
     assert not hasattr(whisper.generation, "language")
 
 
+def test_a_base_that_suppresses_nothing_keeps_doing_so(folder):
+    edit(folder, "generation_config.json", suppress_tokens=[])
+    assert load(str(folder)).generation.suppress_tokens == []
+
+
 @pytest.mark.parametrize(
     ("file", "changes", "message"),
     [

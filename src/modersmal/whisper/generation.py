@@ -62,7 +62,9 @@ def complete_generation(
         "suppress_tokens": suppressed(tokenizer, vocabulary),
         "begin_suppress_tokens": [tokenizer.token_to_id("Ġ"), ids.end],
     }
-    lacking = {name: value for name, value in own.items() if not getattr(generation, name, None)}
+    lacking = {
+        name: value for name, value in own.items() if getattr(generation, name, None) is None
+    }
     for name, value in (needed | lacking).items():
         setattr(generation, name, value)
     # Left by older fine-tunings: they override the language that the caller asks for.
