@@ -1,14 +1,16 @@
 """Recordings of any length to segments, through CTranslate2 and faster-whisper.
 
-What is not speech is cut out first (Silero VAD), so that silence gives no text. Speech is then
-taken in blocks of some minutes, each ending in a pause, so that little more than the samples
-themselves is held in memory.
+What is not speech is cut out first (Silero VAD), so that silence gives no text. A model that
+modersmal trained has learned single clips and is given one utterance at a time, in the context it
+was trained in; a stock Whisper is given 30 s windows, in blocks of some minutes. Little more than
+the samples themselves is held in memory.
 """
 
 import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,17 +23,22 @@ from faster_whisper.vad import VadOptions, get_speech_timestamps
 from modersmal.audio import SAMPLE_RATE
 from modersmal.errors import ModelError, RecipeError
 from modersmal.language import Language, resolve
-from modersmal.logmel import WINDOW_SAMPLES
+from modersmal.logmel import FRAMES_PER_S, HOP_SAMPLES, WINDOW_SAMPLES
 from modersmal.transcribe.formats import Segment, Word
 from modersmal.whisper.convert import Quantization, cached_ctranslate2
-from modersmal.whisper.load import language_of, locate
+from modersmal.whisper.decode import context_frames
+from modersmal.whisper.load import locate, read_card
 
 Device = Literal["auto", "cpu", "cuda"]
-Part = dict[str, int]  # `start` and `end`, in samples
 Warn = Callable[[str], None]
+Part = dict[str, int]  # `start` and `end`, in samples
 
 BEAMS = 5
+# Utterances end in a pause of half a second; a speaker who makes none in 20 s is interrupted in
+# the last short one.
+_UTTERANCES = VadOptions(max_speech_duration_s=20.0, min_silence_duration_ms=500, speech_pad_ms=250)
 _BLOCK_S = 600.0
+_STRETCHES = VadOptions(max_speech_duration_s=_BLOCK_S)
 _PIECE_S = 1800.0  # three blocks: what is left to the next piece is never all of it
 _SEED = 0
 _TINY_WIDTH = 384
@@ -40,8 +47,10 @@ _TINY_WIDTH = 384
 class Engine:
     """A model, ready to transcribe. `language` is None where each recording's is detected."""
 
-    def __init__(self, model: "_Model", name: str, language: Language | None) -> None:
-        self.name, self.language = name, language
+    def __init__(
+        self, model: "_Model", name: str, language: Language | None, *, by_utterance: bool
+    ) -> None:
+        self.name, self.language, self.by_utterance = name, language, by_utterance
         self._model = model
 
     @classmethod
@@ -65,8 +74,10 @@ class Engine:
             LanguageError: Whisper lacks the language and no token is borrowed.
         """
         folder = locate(model, offline=offline)
-        spoken = resolve(language, language_token) if language else language_of(folder)
+        card = read_card(folder)
+        spoken = resolve(language, language_token) if language else card.language
         opened = _load(folder, device, warn)
+        opened.own_context = card.context == "dynamic"
         if not opened.model.is_multilingual:
             spoken = spoken or resolve("en")
             if spoken.token != "en":
@@ -76,7 +87,7 @@ class Engine:
                 )
         elif spoken and opened.hf_tokenizer.token_to_id(f"<|{spoken.token}|>") is None:
             raise ModelError(f"{model} has no token for {spoken.name} ({spoken.token!r})")
-        return cls(opened, model, spoken)
+        return cls(opened, model, spoken, by_utterance=card.language is not None)
 
     def transcribe(
         self,
@@ -94,16 +105,19 @@ class Engine:
         language = self.language.token if self.language else None
         ctranslate2.set_random_seed(_SEED)  # sampling, where beam search was not sure
         segments: list[Segment] = []
-        for block in _blocks(samples):
+        for block in _utterances(samples) if self.by_utterance else _blocks(samples):
             found, info = self._model.transcribe(
                 np.concatenate([samples[part["start"] : part["end"]] for part in block]),
                 language=language,
                 beam_size=beams,
                 word_timestamps=words,
+                without_timestamps=self.by_utterance,  # its times are the utterance's
                 # A loop in one window would go on in all that follow.
                 condition_on_previous_text=False,
             )
             language = info.language
+            if self.by_utterance:  # with words, faster-whisper would read its tail once more
+                found = islice(found, 1)
             for raw in restore_speech_timestamps(found, block, SAMPLE_RATE):
                 segments += _tidy(raw, segments[-1].end_s if segments else 0.0, duration_s)
                 if on_progress:
@@ -126,17 +140,24 @@ class _Model(WhisperModel):
     """faster-whisper's model, hearing silence behind the end, as with OpenAI and `transformers`.
 
     faster-whisper reflects the end into the last frames, and pads log-mels with zeros, which in
-    Whisper's scale is a loud noise. Frames of zeros do not occur in real features.
+    Whisper's scale is a loud noise. Frames of zeros do not occur in real features. With
+    `own_context`, what is shorter than 30 s is not padded to it.
     """
+
+    own_context = False
 
     def transcribe(self, audio: np.ndarray, **options: Any) -> Any:
         return super().transcribe(np.pad(audio, (0, WINDOW_SAMPLES)), **options)
 
     def encode(self, features: np.ndarray) -> Any:
-        padding = ~features.any(axis=0)
-        if padding.any() and not padding.all():
-            features = features.copy()
-            features[:, padding] = max(features[:, ~padding].max() - 2.0, -1.5)
+        heard = features.any(axis=0)
+        if heard.any() and not heard.all():
+            silence = max(features[:, heard].max() - 2.0, -1.5)
+            features = np.where(heard, features, np.float32(silence))
+            if self.own_context:
+                spoken = np.count_nonzero(heard) - WINDOW_SAMPLES // HOP_SAMPLES
+                frames = context_frames(spoken / FRAMES_PER_S, "dynamic")
+                features = np.ascontiguousarray(features[:, :frames])
         return super().encode(features)
 
 
@@ -181,11 +202,16 @@ def _cuda_type() -> Quantization:
     return "float16" if "float16" in ctranslate2.get_supported_compute_types("cuda") else "float32"
 
 
+def _utterances(samples: np.ndarray) -> Iterator[list[Part]]:
+    """Speech between pauses, one at a time."""
+    return ([part] for part in _speech(samples, _UTTERANCES))
+
+
 def _blocks(samples: np.ndarray) -> Iterator[list[Part]]:
     """Speech in lists of at most ten minutes."""
     block: list[Part] = []
     length = 0
-    for part in _speech(samples):
+    for part in _speech(samples, _STRETCHES):
         if block and length + part["end"] - part["start"] > _BLOCK_S * SAMPLE_RATE:
             yield block
             block, length = [], 0
@@ -195,12 +221,11 @@ def _blocks(samples: np.ndarray) -> Iterator[list[Part]]:
         yield block
 
 
-def _speech(samples: np.ndarray) -> Iterator[Part]:
+def _speech(samples: np.ndarray, options: VadOptions) -> Iterator[Part]:
     """Stretches of speech in order, from pieces of the recording of half an hour.
 
     One that may go on behind its piece is left to the next, which begins with it.
     """
-    options = VadOptions(max_speech_duration_s=_BLOCK_S)
     length = int(_PIECE_S * SAMPLE_RATE)
     first = 0
     while first < len(samples):
