@@ -85,18 +85,21 @@ class Loop:
             if first:
                 self._milestone(log, wish, advance)
             steps = self.loader.steps(first, last)
+            began_s = time.monotonic()
             try:
                 for batch in steps:
                     self._stop_if(wish)
-                    self._advance_to(batch, log, advance)
+                    self._advance_to(batch, began_s, log, advance)
                     self._milestone(log, wish, advance)
+                    began_s = time.monotonic()
             finally:
                 steps.close()
         return self.state
 
-    def _advance_to(self, batch: StepBatch, log: MetricsLog, advance: Advance) -> None:
-        """Learn from one batch, and say how it went."""
-        began_s = time.monotonic()
+    def _advance_to(
+        self, batch: StepBatch, began_s: float, log: MetricsLog, advance: Advance
+    ) -> None:
+        """Learn from one batch, that was waited for since `began_s`, and say how it went."""
         rate = learning_rate(self.state.step, self._peak, self.config)
         result = self._learn(batch, rate)
         took_s = time.monotonic() - began_s
