@@ -4,6 +4,7 @@ import importlib
 import io
 import json
 import tarfile
+from collections.abc import Callable
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -13,7 +14,6 @@ import pytest
 from huggingface_hub import constants
 
 import modersmal
-from conftest import TinyWhisper
 from modersmal.config import load_recipe
 from modersmal.errors import HubError, ModelError, RecipeError
 from modersmal.language import resolve
@@ -47,7 +47,7 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def babbling(tiny_whisper: TinyWhisper, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def babbling(tiny_whisper: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random base, far worse than any; used to short contexts, so that it babbles briefly."""
     folder = tmp_path_factory.mktemp("babbling") / "model"
     whisper = replace(load(str(tiny_whisper())), context="dynamic")
