@@ -24,9 +24,9 @@ def test_faster_whisper_writes_what_transformers_writes(plain, speech) -> None:
 
 
 def test_scores_are_of_what_transformers_writes(plain, speech) -> None:
-    decoded = decode(load("bundled"), speech, language_token="sv", context="full")
+    decoded = decode(load("bundled"), speech[:15], language_token="sv", context="full")
 
-    assert share([hypothesis.text for hypothesis in decoded], plain) >= 0.99
+    assert share([hypothesis.text for hypothesis in decoded], plain[:15]) >= 0.99
 
 
 def greedily(engine: Engine, clips: list[np.ndarray]) -> list[str]:

@@ -82,14 +82,15 @@ def evaluate(
     """
     config = config or EvaluateConfig()
     tasks = _open(corpora, split, language, language_token)
+    rivals: Sequence[Scored | None] = [None] * len(tasks)
+    kept = baseline is not None and (Path(baseline) / EVALUATION_FILE).is_file()
+    if baseline is not None and kept:  # what cannot be compared shows before hours of decoding
+        rivals = _from_evaluation(Path(baseline), tasks, config)
     if hypotheses is not None:
         results = _from_file(System(model), hypotheses, tasks, config)
     else:
         results = _from_model(model, tasks, config, device, offline)
-    rivals: Sequence[Scored | None] = [None] * len(tasks)
-    if baseline is not None and (Path(baseline) / EVALUATION_FILE).is_file():
-        rivals = _from_evaluation(Path(baseline), tasks, config)
-    elif baseline is not None:
+    if baseline is not None and not kept:
         rivals = _from_model(baseline, tasks, config, device, offline)
     if output is not None:
         results = _write_clips(output, tasks, results)
