@@ -45,9 +45,9 @@ class DemoResult:
             )
         parts.append(
             "Now your own language:\n"
-            "  modersmal doctor                 what this machine can train\n"
-            "  modersmal init recipe.toml       a recipe with every key explained\n"
-            "  modersmal run recipe.toml        from corpus to scored model"
+            "  modersmal doctor  # what this machine can train\n"
+            "  modersmal init recipe.toml  # a recipe with every key explained\n"
+            "  modersmal run recipe.toml  # from corpus to scored model"
         )
         return "\n\n".join(parts)
 
