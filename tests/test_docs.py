@@ -76,7 +76,7 @@ def examples() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("document", "line"), examples())
 def test_every_example_is_a_command_that_exists(document: str, line: str) -> None:
-    command, *arguments = shlex.split(line)[1:]
+    command, *arguments = shlex.split(line, comments=True)[1:]
     assert command in group.commands, f"{document}: {line}"
     group.commands[command].make_context(command, arguments)  # raises on wrong usage
 
