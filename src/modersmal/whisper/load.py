@@ -169,7 +169,7 @@ def _download(repo: str, offline: bool) -> Path:
     except errors.LocalEntryNotFoundError as error:
         if offline:
             raise HubError(
-                f"{repo} was not downloaded before; run once without --offline"
+                f"{repo} was not downloaded before; download it once with the network"
             ) from error
         raise HubError(
             f"the Hub cannot be reached to download {repo}; check the network and run again, "
