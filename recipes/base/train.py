@@ -207,11 +207,15 @@ class Batch:
 
 @dataclass(frozen=True)
 class Sample:
-    """One encoder input, a clip or a window of clips, and its label from start-of-transcript."""
+    """One encoder input, a clip or a window of clips, and its label from start-of-transcript.
+
+    Frames from `zero_from` on are 0.0, which is how faster-whisper pads: a loud hum, not silence.
+    """
 
     samples: np.ndarray
     labels: list[int]
     text: str
+    zero_from: int = WINDOW_FRAMES
 
 
 def clip_sample(corpus: Corpus, tokens: Tokens, clip: Clip, timestamps: bool) -> Sample:
@@ -227,19 +231,23 @@ def clip_sample(corpus: Corpus, tokens: Tokens, clip: Clip, timestamps: bool) ->
 def window_sample(
     corpus: Corpus, tokens: Tokens, clips: Iterator[Clip], draw: random.Random
 ) -> Sample:
-    """Join clips into a 30 s window; one that straddles the end gives its start time only."""
+    """Join clips into a 30 s window; one that straddles the end gives its start time only.
+
+    What speech leaves over is room noise, digital silence or zero features: each padding in use.
+    """
     window = np.zeros(WINDOW_FRAMES * HOP_SAMPLES, np.float32)
-    timestamps = draw.random() < 0.8
-    wanted_s = draw.choice([4.0, 30.0, 30.0, 30.0])
-    at, labels, texts = round(draw.uniform(0, 1.0) * RATE), [], []
+    timestamps = draw.random() < 0.6
+    wanted_s = draw.choice([1.0, 1.0, 4.0, 15.0, 30.0, 30.0, 30.0])
+    at, labels, texts = round(draw.choice([0.0, draw.uniform(0, 1.0)]) * RATE), [], []
+    end = at
     while at < wanted_s * RATE:
         clip = next(clips)
         samples = corpus.audio(clip)
-        end = at + len(samples)
-        whole = end <= len(window)
+        whole = at + len(samples) <= len(window)
         if not whole and not timestamps:
             break
-        window[at:end] += samples[: len(window) - at]
+        end = min(at + len(samples), len(window))
+        window[at:end] += samples[: end - at]
         if timestamps:
             labels.append(tokens.timestamp(at / RATE))
         if not whole:
@@ -249,10 +257,16 @@ def window_sample(
         if timestamps:
             labels.append(tokens.timestamp(end / RATE))
         at = end + round(draw.choice([0.0, 0.3, 0.8, 2.0]) * draw.random() * RATE)
+    padding = draw.choice(["noise", "silence", "zero features"])
     noise = np.random.default_rng(draw.getrandbits(32))
-    window += noise.standard_normal(len(window), np.float32) * 10 ** draw.uniform(-5, -3)
-    prompt = tokens.prompt[:-1] if timestamps else tokens.prompt
-    return Sample(window, [*prompt, *labels, tokens.end], " ".join(texts))
+    noisy = len(window) if padding == "noise" else end
+    window[:noisy] += noise.standard_normal(noisy, np.float32) * 10 ** draw.uniform(-5, -3)
+    return Sample(
+        samples=window,
+        labels=[*(tokens.prompt[:-1] if timestamps else tokens.prompt), *labels, tokens.end],
+        text=" ".join(texts),
+        zero_from=end // HOP_SAMPLES + 1 if padding == "zero features" else WINDOW_FRAMES,
+    )
 
 
 def collate(tokens: Tokens, samples: list[Sample], frames: int) -> Batch:
@@ -265,8 +279,11 @@ def collate(tokens: Tokens, samples: list[Sample], frames: int) -> Batch:
         inputs[row, : len(dense) - 1] = dense[:-1]
         targets[row, : len(dense) - 1] = dense[1:]
         spelled.append([CHARACTERS.index(c) + 1 for c in sample.text.lower() if c in CHARACTERS])
+    features = clip_features([sample.samples for sample in samples], 80, frames, "cpu")
+    for row, sample in enumerate(samples):
+        features[row, :, sample.zero_from :] = 0.0
     return Batch(
-        features=clip_features([sample.samples for sample in samples], 80, frames, "cpu"),
+        features=features,
         inputs=inputs,
         targets=targets,
         characters=torch.tensor([c for one in spelled for c in one]),
