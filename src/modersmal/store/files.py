@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -40,7 +40,7 @@ def replacing(path: Path | str) -> Iterator[BinaryIO]:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(draft, path)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
         except BaseException:
             draft.unlink(missing_ok=True)
             raise
@@ -86,11 +86,17 @@ def sha256(path: Path | str) -> str:
         raise StoreError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
-def write_manifest(folder: Path | str) -> None:
-    """List every file of `folder` with its size and SHA-256, which makes the folder complete."""
-    folder = Path(folder)
+def write_manifest(folder: Path | str, hashes: Mapping[str, str] | None = None) -> None:
+    """List every file of `folder` with its size and SHA-256, which makes the folder complete.
+
+    `hashes` are those that were taken while the files were written.
+    """
+    folder, hashes = Path(folder), hashes or {}
     files = {
-        name: {"bytes": (folder / name).stat().st_size, "sha256": sha256(folder / name)}
+        name: {
+            "bytes": (folder / name).stat().st_size,
+            "sha256": hashes.get(name) or sha256(folder / name),
+        }
         for name in _files_of(folder)
     }
     write_json(folder / MANIFEST, {"format": 1, "files": files})
@@ -137,7 +143,7 @@ def _files_of(folder: Path) -> list[str]:
     )
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Force the rename itself to the disk, where folders can be opened for that."""
     try:
         handle = os.open(folder, os.O_RDONLY)
