@@ -12,6 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from modersmal.config import TrainConfig
 from modersmal.logmel import FRAMES_PER_S, WINDOW_FRAMES
 
 WINDOW_BATCHES = 64
@@ -61,6 +62,19 @@ class Plan:
     seed: int
     batch_s: float
     context: ContextRule
+
+    @classmethod
+    def of(
+        cls, config: TrainConfig, rows: np.ndarray, durations_s: np.ndarray, row_groups: np.ndarray
+    ) -> "Plan":
+        """The plan that a recipe makes for these clips."""
+        context = ContextRule(
+            dynamic=config.context == "dynamic",
+            floor_s=config.context_floor_s,
+            step_s=config.context_step_s,
+            full_share=config.full_share,
+        )
+        return cls(rows, durations_s, row_groups, config.seed, config.batch_s, context)
 
     @property
     def batches_per_epoch(self) -> int:
