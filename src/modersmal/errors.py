@@ -55,6 +55,14 @@ class StoreError(ModersmalError):
     """A disk or a remote cannot be written or read."""
 
 
+class StoreDamaged(StoreError):
+    """A folder is not what its manifest says."""
+
+
+class StoreMissing(StoreError):
+    """A remote has no such file."""
+
+
 class HubError(ModersmalError):
     """The Hub cannot be reached, or refuses."""
 
@@ -63,6 +71,10 @@ class Stopped(ModersmalError):
     """Work was stopped with everything saved; the same command goes on."""
 
     exit_code = EXIT_STOPPED
+
+
+class Held(Stopped):
+    """Another machine holds the run."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

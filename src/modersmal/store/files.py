@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from modersmal.errors import StoreError
+from modersmal.errors import StoreDamaged, StoreError
+from modersmal.store.faults import fault
 
 MANIFEST = "manifest.json"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -38,9 +39,12 @@ def replacing(path: Path | str) -> Iterator[BinaryIO]:
             with draft.open("wb") as file:
                 yield file
                 file.flush()
+                fault("file.before-sync")
                 os.fsync(file.fileno())
+            fault("file.before-rename")
             os.replace(draft, path)
             sync_folder(path.parent)
+            fault("file.after-rename")
         except BaseException:
             draft.unlink(missing_ok=True)
             raise
@@ -97,7 +101,7 @@ def write_manifest(folder: Path | str, hashes: Mapping[str, str] | None = None) 
             "bytes": (folder / name).stat().st_size,
             "sha256": hashes.get(name) or sha256(folder / name),
         }
-        for name in _files_of(folder)
+        for name in files_of(folder)
     }
     write_json(folder / MANIFEST, {"format": 1, "files": files})
 
@@ -106,33 +110,35 @@ def verify_manifest(folder: Path | str) -> None:
     """Check that `folder` holds what its manifest lists, byte for byte.
 
     Raises:
-        StoreError: the manifest is missing or unreadable, or a file is missing or differs.
+        StoreDamaged: the manifest is missing or unreadable, or a file is missing or differs.
+        StoreError: the disk cannot be read.
     """
     folder = Path(folder)
-    for name, expected in _read_manifest(folder).items():
+    for name, expected in read_manifest(folder).items():
         path = folder / name
         if not path.is_file():
-            raise StoreError(f"{path} is missing, though the manifest beside it lists it")
+            raise StoreDamaged(f"{path} is missing, though the manifest beside it lists it")
         if path.stat().st_size != expected["bytes"] or sha256(path) != expected["sha256"]:
-            raise StoreError(f"{path} is damaged: its bytes are not those that were written")
+            raise StoreDamaged(f"{path} is damaged: its bytes are not those that were written")
 
 
-def _read_manifest(folder: Path) -> dict[str, dict[str, Any]]:
+def read_manifest(folder: Path) -> dict[str, dict[str, Any]]:
+    """What the manifest lists: by name, `bytes` and `sha256`. Raises StoreDamaged, StoreError."""
     path = folder / MANIFEST
     try:
         files = json.loads(path.read_text(encoding="utf-8"))["files"]
         if all({"bytes", "sha256"} <= listed.keys() for listed in files.values()):
             return files
     except FileNotFoundError:
-        raise StoreError(f"{folder} is incomplete: it has no {MANIFEST}") from None
+        raise StoreDamaged(f"{folder} is incomplete: it has no {MANIFEST}") from None
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError, AttributeError):
         pass
-    raise StoreError(f"{path} is damaged: it is not a manifest")
+    raise StoreDamaged(f"{path} is damaged: it is not a manifest")
 
 
-def _files_of(folder: Path) -> list[str]:
+def files_of(folder: Path) -> list[str]:
     """Relative names of the files below `folder`, sorted, without the manifest and drafts."""
     return sorted(
         path.relative_to(folder).as_posix()

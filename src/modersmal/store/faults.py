@@ -1,0 +1,43 @@
+"""Faults on purpose, so that tests can stop a process at any named write point.
+
+`MODERSMAL_FAULT=NAME:COUNT[:ACTION]` acts when the point NAME is passed for the COUNT-th time in
+this process: `kill` (the default) ends it as the loss of the machine would, `enospc` and `eio`
+raise what a full and a broken disk raise.
+"""
+
+import errno
+import os
+import signal
+from collections import Counter
+from threading import Lock
+
+VARIABLE = "MODERSMAL_FAULT"
+_passed: Counter[str] = Counter()
+_lock = Lock()
+
+
+def fault(name: str) -> None:
+    """Mark a write point; costs one dictionary lookup unless a fault is wanted.
+
+    Raises:
+        OSError: the fault that was asked for.
+    """
+    if wanted := os.environ.get(VARIABLE):
+        _perhaps(name, wanted)
+
+
+def _perhaps(name: str, wanted: str) -> None:
+    point, count, action = (*wanted.split(":"), "kill")[:3]
+    if name != point:
+        return
+    with _lock:
+        _passed[name] += 1
+        if _passed[name] != int(count):
+            return
+    if action == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif action in ("enospc", "eio"):
+        number = errno.ENOSPC if action == "enospc" else errno.EIO
+        raise OSError(number, os.strerror(number))
+    else:
+        raise ValueError(f"{VARIABLE}={wanted}: {action!r} is not kill, enospc or eio")

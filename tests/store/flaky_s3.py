@@ -1,0 +1,139 @@
+"""A real S3 server (moto's) on loopback that breaks on demand.
+
+Run as a program it serves until its standard input closes, and prints its address first.
+"""
+
+import logging
+import re
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import Lock, Thread
+from typing import Any
+
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import BaseWSGIServer, make_server
+
+HANG_S = 2.0
+Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+@dataclass
+class Trouble:
+    """What to do with the next `times` requests whose "METHOD path?query" matches `pattern`.
+
+    `error` (500), `lost` (done, but the answer is a 500), `hang` (longer than the client's patience),
+    `truncate` (half of the answer's body), `empty` (stored as 0 bytes, answered 200), `flip` (one
+    byte of the body changed), `unconditional` (If-None-Match ignored).
+    """
+
+    pattern: str
+    kind: str
+    times: int = 1
+
+
+@dataclass
+class FlakyS3:
+    """The server: `url` for AWS_ENDPOINT_URL, `troubles` to come, and `seen` requests."""
+
+    url: str = ""
+    troubles: list[Trouble] = field(default_factory=list)
+    seen: list[str] = field(default_factory=list)
+    down: bool = False
+    lock: Lock = field(default_factory=Lock)
+
+    def trouble(self, pattern: str, kind: str, times: int = 1) -> None:
+        self.troubles.append(Trouble(pattern, kind, times))
+
+    def next_trouble(self, request: str) -> str:
+        with self.lock:
+            self.seen.append(request)
+            if self.down:
+                return "error"
+            for trouble in self.troubles:
+                if trouble.times and re.search(trouble.pattern, request):
+                    trouble.times -= 1
+                    return trouble.kind
+            return ""
+
+    def count(self, pattern: str) -> int:
+        with self.lock:
+            return sum(bool(re.search(pattern, request)) for request in self.seen)
+
+
+@contextmanager
+def flaky_s3() -> Iterator[FlakyS3]:
+    """Serve an empty S3 that has the bucket `bucket`."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    flaky = FlakyS3()
+    moto = DomainDispatcherApplication(create_backend_app)
+    server = make_server("127.0.0.1", 0, _wrapped(moto, flaky), threaded=True)
+    flaky.url = f"http://127.0.0.1:{server.server_port}"
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield flaky
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def _wrapped(moto: Application, flaky: FlakyS3) -> Application:
+    one_at_a_time = Lock()  # S3 takes conditional writes one after the other; moto's threads do not
+
+    def application(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        request = f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}?{environ['QUERY_STRING']}"
+        kind = flaky.next_trouble(request)
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+        body = environ["wsgi.input"].read(length)
+        if kind == "error":
+            return _answer(start, 500)
+        if kind == "hang":
+            time.sleep(HANG_S)
+            return _answer(start, 500)
+        if kind == "unconditional":
+            environ.pop("HTTP_IF_NONE_MATCH", None)
+        if kind == "empty":
+            body = b""
+        if kind == "flip":
+            body = bytes([body[0] ^ 1]) + body[1:]
+        environ["wsgi.input"] = _Body(body)
+        environ["CONTENT_LENGTH"] = str(len(body))
+        with one_at_a_time:
+            answer: list[Any] = []
+            data = b"".join(moto(environ, lambda *told: answer.extend(told)))
+        if kind == "lost":
+            return _answer(start, 500)
+        start(*answer[:2])  # the length told stays, whatever comes
+        return [data[: len(data) // 2]] if kind == "truncate" else [data]
+
+    return application
+
+
+def _answer(start: Callable[..., Any], status: int) -> Iterable[bytes]:
+    body = b"<Error><Code>InternalError</Code><Message>not now</Message></Error>"
+    start(f"{status} Internal", [("Content-Length", str(len(body))), ("Connection", "close")])
+    return [body]
+
+
+class _Body:
+    def __init__(self, data: bytes) -> None:
+        self.data, self.at = data, 0
+
+    def read(self, size: int = -1) -> bytes:
+        end = len(self.data) if size is None or size < 0 else self.at + size
+        self.at, begin = min(end, len(self.data)), self.at
+        return self.data[begin : self.at]
+
+    def readline(self, size: int = -1) -> bytes:
+        newline = self.data.find(b"\n", self.at)
+        return self.read(len(self.data) - self.at if newline < 0 else newline + 1 - self.at)
+
+
+if __name__ == "__main__":
+    with flaky_s3() as served:
+        print(served.url, flush=True)
+        sys.stdin.read()
