@@ -1,14 +1,17 @@
 import json
 import shutil
-from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from modersmal import store
 from modersmal.errors import CheckpointError, TrainingError
 from modersmal.train import checkpoint
-from modersmal.train.checkpoint import Best, State
+from modersmal.train.checkpoint import Best, Checkpoints, Name, State
+from modersmal.train.journal import Decision
+from modersmal.train.saver import Saver
 
 
 @pytest.fixture
@@ -20,29 +23,67 @@ def learner(make_learner, make_loader):
     return made
 
 
-def save(learner, folder, step, **state):
-    return checkpoint.save(folder, State(step, **state), learner.model, learner.optimizer)
+class FolderRemote:
+    """A remote that is a folder, and remembers what was fetched."""
+
+    def __init__(self, folder):
+        self.folder, self.fetched = folder, []
+        folder.mkdir()
+
+    def list(self, prefix):
+        return [
+            path.relative_to(self.folder).as_posix()
+            for path in (self.folder / prefix).rglob("*")
+            if path.is_file()
+        ]
+
+    def get_folder(self, name, local):
+        self.fetched.append(name)
+        draft = local.with_name(f".draft-{local.name}")
+        shutil.copytree(self.folder / name, draft)
+        store.verify_manifest(draft)
+        shutil.rmtree(local, ignore_errors=True)
+        draft.rename(local)
 
 
-def load(learner, folder, check=lambda state: None):
+@pytest.fixture
+def remote(tmp_path):
+    made = FolderRemote(tmp_path / "there")
+    (made.folder / "runs/x").mkdir(parents=True)
+    return made
+
+
+def save(learner, folder, step, token=1, **state):
+    with Saver(folder, keep=10, token=token) as saver:
+        saver.save(State(step, **state), learner.model, learner.optimizer)
+    return folder / str(Name(step, token))
+
+
+def load(learner, folder, check=lambda state: None, **where):
     said = []
-    state = checkpoint.load_newest(
-        folder, learner.model, learner.optimizer, check=check, say=said.append
+    loaded = checkpoint.load_newest(
+        Checkpoints(folder, **where), learner.model, learner.optimizer, check=check, say=said.append
     )
-    return state, said
+    return (loaded[1] if loaded else None), said
 
 
 def test_a_checkpoint_brings_everything_back_bit_for_bit(learner, make_learner, tmp_path):
-    state = State(
-        2, Best(2, 0.31, "wer"), 2, 17.5, {"scale": 1024.0}, {"train.seed": 3}, {"name": "x"},
-        {"torch": "2"},
-    )  # fmt: skip
-    folder = checkpoint.save(tmp_path, state, learner.model, learner.optimizer)
+    state = {
+        "best": Best(2, 0.31, "wer"),
+        "evaluated_step": 2,
+        "seconds": 17.5,
+        "scaler": {"scale": 1024.0},
+        "identity": {"train.seed": 3},
+        "recipe": {"name": "å"},
+        "versions": {"torch": "2"},
+        "decisions": (Decision(1, "device_batch_s", 30.0, "cpu, 16 GiB", 2),),
+    }
+    folder = save(learner, tmp_path, 2, **state)
     assert {path.name for path in folder.iterdir()} == {
         "model.safetensors", "optimizer.safetensors", "state.json", "manifest.json"
     }  # fmt: skip
     other = make_learner()
-    assert load(other, tmp_path) == (state, [])
+    assert load(other, tmp_path) == (State(2, **state), [])
     for mine, theirs in zip(learner.model.parameters(), other.model.parameters(), strict=True):
         assert torch.equal(mine, theirs)
         before, after = learner.optimizer.state.get(mine), other.optimizer.state.get(theirs)
@@ -97,7 +138,7 @@ def test_a_checkpoint_of_a_later_version_is_refused(learner, tmp_path):
     table = json.loads((folder / "state.json").read_text())
     (folder / "state.json").write_text(json.dumps(table | {"schema": 99}))
     store.write_manifest(folder)
-    with pytest.raises(CheckpointError, match="has schema 99, this modersmal reads 1"):
+    with pytest.raises(CheckpointError, match="has schema 99, this modersmal reads up to 2"):
         load(learner, tmp_path)
 
 
@@ -120,18 +161,98 @@ def test_the_check_comes_before_anything_is_loaded(learner, make_learner, tmp_pa
     assert torch.equal(other.model.proj_out.weight, before)
 
 
-def test_the_newest_and_the_best_are_kept(learner, tmp_path):
-    for step in (10, 20, 30, 40):
-        save(learner, tmp_path, step)
-    (tmp_path / ".draft-step-00000050-x").mkdir()
-    checkpoint.prune(tmp_path, 2, Best(10, 0.2, "wer"))
-    assert checkpoint.steps_saved(tmp_path) == [10, 30, 40]
-    assert len(list(tmp_path.iterdir())) == 3
+@pytest.mark.parametrize("name", ["step-00000010", "step-00000010.t00000001"])
+def test_an_old_schema_is_read(learner, make_learner, tmp_path, name):
+    """As 0.1.0 wrote it, under the name it gave."""
+    folder = save(learner, tmp_path, 10, seconds=3.0).rename(tmp_path / name)
+    table = json.loads((folder / "state.json").read_text())
+    del table["decisions"]
+    (folder / "state.json").write_text(json.dumps(table | {"schema": 1}))
+    store.write_manifest(folder)
+    assert load(make_learner(), tmp_path) == (State(10, seconds=3.0), [])
 
 
-def test_state_survives_its_json(tmp_path, learner):
-    for state in (State(0), State(5, Best(5, 1 / 3, "cer"), 5, 0.1)):
-        folder = checkpoint.save(tmp_path, state, learner.model, learner.optimizer)
-        assert checkpoint.read_state(folder) == state
-        shutil.rmtree(folder)
-    assert replace(state, step=6) != state
+@given(st.integers(0, 10**9), st.integers(0, 10**9))
+def test_names_say_step_and_token(step, token):
+    assert Name.parse(str(Name(step, token))) == Name(step, token)
+
+
+def test_what_is_no_checkpoint_is_left_aside(tmp_path):
+    for name in ("step-", "step-10.tx", "step-10.t1.bak", "x-step-10", ".draft-step-10.t1-ab"):
+        assert Name.parse(name) is None
+        (tmp_path / name).mkdir()
+    assert Checkpoints(tmp_path).names() == []
+
+
+def test_of_one_step_the_later_token_counts(learner, tmp_path):
+    save(learner, tmp_path, 10, token=7, seconds=7.0)
+    save(learner, tmp_path, 10, token=3, seconds=3.0)
+    assert load(learner, tmp_path)[0].seconds == 7.0
+    assert Checkpoints(tmp_path).named(10) == Name(10, 7)
+    with pytest.raises(CheckpointError, match="no checkpoint of step 11"):
+        Checkpoints(tmp_path).named(11)
+
+
+def test_what_a_stale_holder_wrote_is_never_loaded(learner, tmp_path):
+    save(learner, tmp_path, 10, token=2)
+    save(learner, tmp_path, 90, token=1)
+
+    def counted(names):
+        return [name for name in names if not name.endswith("t00000001")]
+
+    assert load(learner, tmp_path, counted=counted)[0].step == 10
+
+
+def test_those_that_are_only_remote_are_fetched(learner, make_learner, remote, tmp_path):
+    here = tmp_path / "here"
+    save(learner, here, 10)
+    shutil.move(
+        save(learner, here, 20, seconds=2.0), remote.folder / "runs/x/step-00000020.t00000001"
+    )
+    state, said = load(make_learner(), here, remote=remote, prefix="runs/x")
+    assert (state.step, state.seconds, said) == (20, 2.0, [])
+    assert Checkpoints(here).steps() == [10, 20]
+    assert remote.fetched == ["runs/x/step-00000020.t00000001"]
+
+
+def test_a_damaged_one_here_is_fetched_again(learner, remote, tmp_path):
+    here = tmp_path / "here"
+    folder = save(learner, here, 20)
+    shutil.copytree(folder, remote.folder / "runs/x" / folder.name)
+    (folder / "model.safetensors").write_bytes(b"")
+    assert load(learner, here, remote=remote, prefix="runs/x")[0].step == 20
+
+
+def test_an_unfinished_one_in_the_remote_does_not_exist(learner, remote, tmp_path):
+    here = tmp_path / "here"
+    save(learner, here, 10)
+    half = remote.folder / "runs/x/step-00000020.t00000001"
+    shutil.move(save(learner, here, 20), half)
+    (half / store.MANIFEST).unlink()
+    assert load(learner, here, remote=remote, prefix="runs/x") == (
+        load(learner, here)[0], []
+    )  # fmt: skip
+
+
+def test_a_damaged_one_in_the_remote_falls_back_with_one_line(learner, remote, tmp_path):
+    here = tmp_path / "here"
+    save(learner, here, 10)
+    there = remote.folder / "runs/x/step-00000020.t00000001"
+    shutil.move(save(learner, here, 20), there)
+    (there / "model.safetensors").write_bytes(b"")
+    state, said = load(learner, here, remote=remote, prefix="runs/x")
+    assert state.step == 10
+    assert len(said) == 1
+    assert "step 20 is damaged" in said[0]
+
+
+names = st.lists(st.builds(Name, st.integers(0, 20), st.integers(0, 3)), unique=True)
+
+
+@given(names, st.integers(0, 5), st.integers(0, 20))
+def test_the_newest_and_the_best_are_kept(names, keep, best):
+    gone = checkpoint.superseded(names, keep, Best(best, 0.2, "wer"))
+    kept = sorted(set(names) - set(gone))
+    assert kept[-max(2, keep) :] == sorted(names)[-max(2, keep) :]
+    assert len(kept) <= max(2, keep) + 1
+    assert (best in {name.step for name in names}) == (best in {name.step for name in kept})

@@ -4,6 +4,7 @@ import random
 import shutil
 import signal
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 from modersmal.config import parse_recipe
 from modersmal.errors import CheckpointError, CorpusError, Stopped, StoreError, TrainingError
-from modersmal.train import checkpoint
+from modersmal.train.checkpoint import Checkpoints
 from modersmal.train.log import read_metrics
 from modersmal.train.train import train
 from modersmal.whisper.load import load
@@ -44,6 +45,14 @@ def weights_of(run):
     return load_file(run / "model" / "model.safetensors")
 
 
+def steps_saved(run):
+    return Checkpoints(run / "checkpoints").steps()
+
+
+def checkpoint_of(run, step):
+    return run / "checkpoints" / str(Checkpoints(run / "checkpoints").named(step))
+
+
 def same(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
@@ -67,7 +76,7 @@ def test_a_run_writes_all_that_is_promised(whole):
     assert reports[-1].loss < reports[0].loss
     assert all(report.audio_s_per_s > 0 for report in reports)
     assert {path.name for path in run.iterdir()} == {
-        "recipe.json", "metrics.jsonl", "tensorboard", "checkpoints", "model"
+        "recipe.json", "metrics.jsonl", "journal.jsonl", "tensorboard", "checkpoints", "model"
     }  # fmt: skip
 
 
@@ -93,9 +102,7 @@ def test_the_finished_model_is_complete_and_is_the_best_checkpoint(whole, tiny_w
     assert whisper.language.code == "sv"
     assert whisper.base == "tiny"
     assert whisper.context == "dynamic"
-    best = load_file(
-        checkpoint.folder_of(run / "checkpoints", result.model_step) / "model.safetensors"
-    )
+    best = load_file(checkpoint_of(run, result.model_step) / "model.safetensors")
     assert same(weights_of(run), best)
     assert not same(weights_of(run), load_file(tiny_whisper(terse=True) / "model.safetensors"))
     WhisperProcessor.from_pretrained(run / "model")
@@ -104,7 +111,7 @@ def test_the_finished_model_is_complete_and_is_the_best_checkpoint(whole, tiny_w
 
 def test_old_checkpoints_go_and_the_newest_and_the_best_stay(whole):
     run, result, _ = whole
-    assert checkpoint.steps_saved(run / "checkpoints") == sorted({6, 8, result.model_step})
+    assert steps_saved(run) == sorted({6, 8, result.model_step})
 
 
 def test_the_same_command_again_changes_nothing(whole, tiny_whisper, tiny_corpus, tmp_path):
@@ -141,7 +148,7 @@ def test_a_run_that_is_asked_to_stop_goes_on_to_the_same_bits(
         with pytest.raises(Stopped, match=f"stopped at step {stop_at} of {STEPS}") as stopped:
             run_training(tiny_whisper(terse=True), tiny_corpus(), tmp_path, stop)
         assert stopped.value.exit_code == 3
-        assert stop_at in checkpoint.steps_saved(tmp_path / "checkpoints")
+        assert stop_at in steps_saved(tmp_path)
         assert signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL)
     assert "Going on from step 3" in capfd.readouterr().err
     run_training(tiny_whisper(terse=True), tiny_corpus(), tmp_path)
@@ -207,14 +214,14 @@ def test_a_second_interrupt_stops_at_once(tiny_whisper, tiny_corpus, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         run_training(tiny_whisper(terse=True), tiny_corpus(), tmp_path, stop)
-    assert checkpoint.steps_saved(tmp_path / "checkpoints") == []
+    assert steps_saved(tmp_path) == []
 
 
 def test_a_damaged_checkpoint_falls_back_says_so_and_reaches_the_same_bits(
     whole, tiny_whisper, tiny_corpus, tmp_path, capfd
 ):
     run = shutil.copytree(whole[0], tmp_path / "run")
-    newest = checkpoint.folder_of(run / "checkpoints", STEPS) / "optimizer.safetensors"
+    newest = checkpoint_of(run, STEPS) / "optimizer.safetensors"
     newest.write_bytes(newest.read_bytes()[:-1])
     run_training(tiny_whisper(terse=True), tiny_corpus(), run)
     said = capfd.readouterr().err
@@ -361,25 +368,23 @@ def test_a_loss_that_is_no_number_ends_the_run_and_keeps_what_was_saved(
             tiny_whisper(terse=True), tiny_corpus(dev=0), tmp_path, learning_rate=1e38,
             warmup_steps=4, max_steps=30, save_every=1, clip_norm=1e38,
         )  # fmt: skip
-    assert checkpoint.steps_saved(tmp_path / "checkpoints")
+    assert steps_saved(tmp_path)
     assert not (tmp_path / "model").exists()
 
 
 def test_a_full_disk_keeps_the_earlier_checkpoints(tiny_whisper, tiny_corpus, tmp_path):
     import resource
 
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-
     def fill(report):
         if report.step == 3:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, before[1]))
+            for children in Path("/proc/self/task").glob("*/children"):
+                for writer in map(int, children.read_text().split()):
+                    resource.prlimit(writer, resource.RLIMIT_FSIZE, (10**6, 10**6))
 
-    try:
-        with pytest.raises(StoreError, match=r"the disk is full: .*step-00000004"):
-            run_training(tiny_whisper(terse=True), tiny_corpus(dev=0), tmp_path, fill)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert checkpoint.steps_saved(tmp_path / "checkpoints") == [2]
+    with pytest.raises(StoreError, match=r"the disk is full: .*step-00000004") as error:
+        run_training(tiny_whisper(terse=True), tiny_corpus(dev=0), tmp_path, fill)
+    assert "\n" not in str(error.value)
+    assert steps_saved(tmp_path) == [2]
     assert not list((tmp_path / "checkpoints").glob(".draft*"))
     run_training(tiny_whisper(terse=True), tiny_corpus(dev=0), tmp_path)
 

@@ -1,23 +1,22 @@
-"""Checkpoints: everything needed to go on bit for bit, written whole or not at all.
+"""Checkpoints: everything needed to go on bit for bit, and which of them to go on from.
 
-    checkpoints/step-00000500/
+    checkpoints/step-00000500.t00000003/
         model.safetensors       the weights
         optimizer.safetensors   AdamW's step and moments of every parameter that learns
-        state.json              step, best score, loss scale, recipe, versions, schema
+        state.json              step, best score, loss scale, decisions, recipe, versions, schema
         manifest.json           every file's hash, written last
 
-The folder is written under a unique name and renamed when its manifest is there. Loading goes from
-the newest to the oldest and takes the first whose hashes are right.
+A name is the optimiser step and the fencing token of the lease under which it was written (names
+of before there were leases have none, which counts as 0). They are written by saver.py; loading
+goes from the newest to the oldest, here and in the remote, and takes the first that is whole.
 """
 
 import json
-import os
-import shutil
-import uuid
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError
@@ -26,12 +25,14 @@ from torch import Tensor, nn
 
 from modersmal import store
 from modersmal.errors import CheckpointError, StoreError
+from modersmal.train.journal import Decision
 from modersmal.train.optim import trained
-from modersmal.whisper.save import write_tensors
+from modersmal.train.writer import STATE
 
-SCHEMA = 1
-_PREFIX = "step-"
-_DRAFT = ".draft-"
+SCHEMA = 2
+MODEL = "model.safetensors"
+OPTIMIZER = "optimizer.safetensors"
+_NAME = re.compile(r"step-(\d+)(?:\.t(\d+))?")
 _ADAMW = ("step", "exp_avg", "exp_avg_sq")
 
 
@@ -49,7 +50,8 @@ class State:
     """Where a run stands. `step` counts optimiser steps done; the plan follows from it alone.
 
     `evaluated_step` is the last step with a dev score, `seconds` the time spent training so far.
-    `identity` is what must not change within a run, `scaler` the state of the loss scale.
+    `identity` is what must not change within a run, `scaler` the state of the loss scale,
+    `decisions` a copy of the journal.
     """
 
     step: int
@@ -60,97 +62,171 @@ class State:
     identity: dict[str, Any] = field(default_factory=dict)
     recipe: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+    decisions: tuple[Decision, ...] = ()
     schema: int = SCHEMA
 
 
-def folder_of(checkpoints: Path, step: int) -> Path:
-    return checkpoints / f"{_PREFIX}{step:08d}"
+@dataclass(frozen=True, order=True)
+class Name:
+    """A checkpoint's name. The order is that of age."""
+
+    step: int
+    token: int
+
+    def __str__(self) -> str:
+        return f"step-{self.step:08d}" + (f".t{self.token:08d}" if self.token else "")
+
+    @classmethod
+    def parse(cls, name: str) -> "Name | None":
+        """None where it is no checkpoint's name."""
+        found = _NAME.fullmatch(name)
+        return cls(int(found[1]), int(found[2] or 0)) if found else None
 
 
-def steps_saved(checkpoints: Path) -> list[int]:
-    """Steps that have a checkpoint, rising."""
-    names = (path.name.removeprefix(_PREFIX) for path in checkpoints.glob(f"{_PREFIX}*"))
-    return sorted(int(name) for name in names if name.isdigit())
+class RemoteFolders(Protocol):
+    """What loading needs of a remote."""
+
+    def list(self, prefix: str) -> list[str]: ...
+
+    def get_folder(self, name: str, local: Path) -> None: ...
 
 
-def save(
-    checkpoints: Path, state: State, model: nn.Module, optimizer: torch.optim.Optimizer
-) -> Path:
-    """Write a checkpoint; earlier ones stay as they are whatever happens.
+@dataclass(frozen=True)
+class Checkpoints:
+    """Where the checkpoints of a run are: in `folder`, and below `prefix` in a remote if any.
 
-    Raises:
-        StoreError: the disk is full or cannot be written.
+    `counted` keeps, of names, those that the lease counts: not what a stale holder wrote.
     """
-    target = folder_of(checkpoints, state.step)
-    draft = checkpoints / f"{_DRAFT}{target.name}-{uuid.uuid4().hex}"
-    try:
-        with store.writing(target):
-            draft.mkdir(parents=True)
-            write_tensors(draft / "model.safetensors", _weights(model))
-            write_tensors(draft / "optimizer.safetensors", _moments(model, optimizer))
-            store.write_json(draft / "state.json", asdict(state))
-            store.write_manifest(draft)
-            if target.exists():
-                shutil.rmtree(target)
-            os.replace(draft, target)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
-    return target
+
+    folder: Path
+    remote: RemoteFolders | None = None
+    prefix: str = ""
+    counted: Callable[[list[str]], list[str]] = list
+
+    def names(self) -> list[Name]:
+        """All that are counted, here or there, the oldest first; not yet known to be whole."""
+        found = {*_names(path.name for path in self.folder.glob("step-*")), *self._remote_names()}
+        counted = set(self.counted([str(name) for name in found]))
+        return sorted(name for name in found if str(name) in counted)
+
+    def steps(self) -> list[int]:
+        """Steps that have a checkpoint, rising."""
+        return sorted({name.step for name in self.names()})
+
+    def named(self, step: int) -> Name:
+        """The newest checkpoint of a step. Raises CheckpointError where there is none."""
+        matching = [name for name in self.names() if name.step == step]
+        if not matching:
+            raise CheckpointError(f"there is no checkpoint of step {step} in {self.folder}")
+        return matching[-1]
+
+    def bring(self, name: Name) -> Path:
+        """The folder of a whole checkpoint here, downloaded where it is missing or damaged.
+
+        Raises:
+            StoreError: it is damaged here, and damaged or missing in the remote.
+        """
+        folder = self.folder / str(name)
+        try:
+            store.verify_manifest(folder)
+        except StoreError:
+            if self.remote is None or name not in self._remote_names():
+                raise
+            self.remote.get_folder(f"{self.prefix}/{name}", folder)
+            store.verify_manifest(folder)
+        return folder
+
+    def _remote_names(self) -> set[Name]:
+        """Those whose manifest is there: it comes last."""
+        if self.remote is None:
+            return set()
+        below = f"{self.prefix}/"
+        listed = (name.removeprefix(below) for name in self.remote.list(self.prefix))
+        manifest = f"/{store.MANIFEST}"
+        return _names(name.removesuffix(manifest) for name in listed if name.endswith(manifest))
 
 
 def load_newest(
-    checkpoints: Path,
+    checkpoints: Checkpoints,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     *,
     check: Callable[[State], None],
     say: Callable[[str], None],
-) -> State | None:
-    """Load the newest sound checkpoint into `model` and `optimizer`; None where there is none.
+) -> tuple[Name, State] | None:
+    """Load the newest whole checkpoint into `model` and `optimizer`; None where there is none.
 
     `check` sees the state first, and may refuse it. `say` is told of each damaged checkpoint.
 
     Raises:
         CheckpointError: there are checkpoints, but all are damaged, or of a later version.
     """
-    steps = steps_saved(checkpoints)
-    for step in reversed(steps):
-        folder = folder_of(checkpoints, step)
+    names = checkpoints.names()
+    for place, name in reversed(list(enumerate(names))):
         try:
-            store.verify_manifest(folder)
+            folder = checkpoints.bring(name)
         except StoreError as error:
-            earlier = max((other for other in steps if other < step), default=None)
-            instead = "" if earlier is None else f"; going back to step {earlier}"
-            say(f"The checkpoint of step {step} is damaged ({error}){instead}")
+            instead = f"; going back to step {names[place - 1].step}" if place else ""
+            say(f"The checkpoint of step {name.step} is damaged ({error}){instead}")
             continue
         state = read_state(folder)
         check(state)
         load_weights(folder, model)
         _load_moments(folder, model, optimizer)
-        return state
-    if steps:
+        return name, state
+    if names:
         raise CheckpointError(
-            f"every checkpoint in {checkpoints} is damaged; remove the folder to start afresh"
+            f"every checkpoint in {checkpoints.folder} is damaged; remove the folder to start "
+            "afresh"
         )
     return None
 
 
+def contents(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, dict[str, Tensor]]:
+    """The tensors of a checkpoint, by file."""
+    return {MODEL: _weights(model), OPTIMIZER: _moments(model, optimizer)}
+
+
+def full_bytes(model: nn.Module) -> int:
+    """How large `contents` will be once every parameter has learned."""
+    weights = sum(value.nbytes for value in _weights(model).values())
+    moments = sum(2 * value.nbytes + torch.float32.itemsize for _, value in trained(model))
+    return weights + moments
+
+
+def superseded(names: Sequence[Name], keep: int, best: Best | None) -> list[Name]:
+    """Those that may go: all but the newest `keep`, at least two, and the best one."""
+    rising = sorted(names)
+    kept = set(rising[-max(keep, 2) :])
+    if best:
+        kept |= set([name for name in rising if name.step == best.step][-1:])
+    return [name for name in rising if name not in kept]
+
+
 def read_state(folder: Path) -> State:
-    """Read a verified checkpoint's state. Raises CheckpointError."""
-    table = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-    if table.get("schema") != SCHEMA:
+    """Read a verified checkpoint's state, of this schema or an older one.
+
+    Raises:
+        CheckpointError: it is of a newer schema, or none that we know.
+    """
+    table = json.loads((folder / STATE).read_text(encoding="utf-8"))
+    schema = table.get("schema")
+    if not isinstance(schema, int) or not 1 <= schema <= SCHEMA:
         raise CheckpointError(
-            f"{folder} has schema {table.get('schema')}, this modersmal reads {SCHEMA}; "
+            f"{folder} has schema {schema}, this modersmal reads up to {SCHEMA}; "
             "use the version that wrote it"
         )
-    best = table.pop("best")
-    return State(**table, best=Best(**best) if best else None)
+    if schema == 1:  # there was no journal
+        table["decisions"] = []
+    table["schema"] = SCHEMA
+    table["best"] = Best(**table["best"]) if table["best"] else None
+    table["decisions"] = tuple(Decision(**decision) for decision in table["decisions"])
+    return State(**table)
 
 
 def load_weights(folder: Path, model: nn.Module) -> None:
     """Load a checkpoint's weights into `model`, in place. Raises CheckpointError."""
-    weights = _read_tensors(folder / "model.safetensors")
+    weights = _read_tensors(folder / MODEL)
     own = _weights(model)
     _must_match(weights.keys(), own.keys(), folder)
     with torch.no_grad():
@@ -158,19 +234,8 @@ def load_weights(folder: Path, model: nn.Module) -> None:
             value.copy_(weights[name])
 
 
-def prune(checkpoints: Path, keep: int, best: Best | None) -> None:
-    """Remove all but the newest `keep` checkpoints and the best, and what killed writers left."""
-    steps = steps_saved(checkpoints)
-    kept = {*steps[-keep:], *([best.step] if best else [])}
-    for step in steps:
-        if step not in kept:
-            shutil.rmtree(folder_of(checkpoints, step), ignore_errors=True)
-    remove_drafts(checkpoints)
-
-
-def remove_drafts(checkpoints: Path) -> None:
-    for draft in checkpoints.glob(f"{_DRAFT}*"):
-        shutil.rmtree(draft, ignore_errors=True)
+def _names(names: Iterable[str]) -> set[Name]:
+    return {parsed for name in names if (parsed := Name.parse(name))}
 
 
 def _weights(model: nn.Module) -> dict[str, Tensor]:
@@ -189,7 +254,7 @@ def _moments(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Te
 
 
 def _load_moments(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    moments = _read_tensors(folder / "optimizer.safetensors")
+    moments = _read_tensors(folder / OPTIMIZER)
     parameters = dict(trained(model))
     if moments:
         wanted = (f"{name}.{part}" for name in parameters for part in _ADAMW)

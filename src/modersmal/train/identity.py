@@ -1,16 +1,18 @@
 """What must not change within a run: the same command goes on, another one is refused."""
 
+import json
+from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
 
 from modersmal import __version__
 from modersmal.config import Recipe
 from modersmal.corpus import Corpus
-from modersmal.errors import TrainingError
+from modersmal.errors import RecipeError, TrainingError, nearest
 
 _FREE_TRAIN_KEYS = {
     "device_batch_s", "precision", "device", "gradient_checkpointing", "compile", "save_every",
-    "keep", "evaluate_every", "loader_workers",
+    "keep", "evaluate_every", "loader_workers", "accept_changes",
 }  # fmt: skip
 
 
@@ -34,18 +36,33 @@ def identity(recipe: Recipe, corpus: Corpus, learning_rate: float) -> dict[str, 
     }
 
 
-def must_be_same(stored: dict[str, Any], now: dict[str, Any], run: str) -> None:
-    """Raises TrainingError that says all that differs from the run's first start."""
-    differing = [
-        f"{key} is {now.get(key)!r}, was {stored.get(key)!r}"
-        for key in sorted(stored.keys() | now.keys())
+def must_be_same(
+    stored: dict[str, Any], now: dict[str, Any], run: str, accepted: Sequence[str] = ()
+) -> list[str]:
+    """Compare with the run's first start; returns the changes that are `accepted`, in words.
+
+    Raises:
+        RecipeError: what is accepted is nothing that could differ.
+        TrainingError: saying all that differs and is not accepted.
+    """
+    known = stored.keys() | now.keys()
+    for key in accepted:
+        if key not in known:
+            raise RecipeError(f"train.accept_changes: unknown key {key!r}{nearest(key, known)}")
+    changes = {
+        key: f"{key} is {now.get(key)!r}, was {stored.get(key)!r}"
+        for key in sorted(known)
         if stored.get(key) != now.get(key)
-    ]
-    if differing:
+    }
+    refused = [key for key in changes if key not in accepted]
+    if refused:
         raise TrainingError(
-            f"the run {run} was begun with another recipe or corpus: {'; '.join(differing)}; "
-            "change it back to go on, or give the recipe another name to begin afresh"
+            f"the run {run} was begun with another recipe or corpus: "
+            f"{'; '.join(changes[key] for key in refused)}; change it back to go on, give the "
+            "recipe another name to begin afresh, or go on from here with the change by "
+            f"train.accept_changes = {json.dumps(refused)}"
         )
+    return list(changes.values())
 
 
 def versions() -> dict[str, str]:

@@ -46,7 +46,7 @@ class Learner:
         equal_rows: EqualRows | None = None,
     ) -> None:
         self.whisper, self.config = whisper, config
-        self.device, self.precision = device, precision
+        self.device, self.precision, self.checkpointing = device, precision, checkpointing
         self.model = whisper.model
         if checkpointing:
             checkpoint_activations(self.model)

@@ -10,17 +10,21 @@ import torch
 from modersmal.config import TrainConfig
 from modersmal.errors import Stopped, TrainingError
 from modersmal.progress import Advance, progress
-from modersmal.train import checkpoint
+from modersmal.store.faults import fault
 from modersmal.train.batch import Loader, StepBatch
-from modersmal.train.checkpoint import Best, State
-from modersmal.train.dev import DevSet
+from modersmal.train.checkpoint import Best, Checkpoints, State
+from modersmal.train.dev import DevScore, DevSet
+from modersmal.train.journal import Journal
 from modersmal.train.learner import Learner, StepResult
 from modersmal.train.log import MetricsLog
 from modersmal.train.optim import learning_rate
-from modersmal.train.stopping import Wish, stop_signals
+from modersmal.train.saver import Saver
+from modersmal.train.stopping import StopNow, Wish
 
 _MOST_SKIPPED = 50  # float16's loss scale halves at each, from 65,536: by then it is hopeless
 _SMOOTHING = 0.95
+_UPLOAD_S = 5.0  # what a signal leaves time for; the local checkpoint is what it must have
+DEVICE_BATCH_S = "device_batch_s"
 
 
 @dataclass(frozen=True)
@@ -35,10 +39,6 @@ class StepReport:
     audio_s_per_s: float
 
 
-class _StopDecoding(Exception):
-    """A stop was asked for while dev was being decoded."""
-
-
 class Loop:
     """Takes a learner from `state` to the last step of its recipe."""
 
@@ -48,38 +48,37 @@ class Loop:
         loader: Loader,
         dev: DevSet | None,
         state: State,
+        saver: Saver,
+        journal: Journal,
         *,
         run: Path,
         batches_per_epoch: int,
         peak_learning_rate: float,
-        device_batch_s: float,
         say: Callable[[str], None],
         on_step: Callable[[StepReport], None] | None,
     ) -> None:
         self.learner, self.loader, self.dev, self.state = learner, loader, dev, state
+        self.saver, self.journal = saver, journal
         self.config: TrainConfig = learner.config
-        self.checkpoints = run / "checkpoints"
         self._run, self._say, self._on_step = run, say, on_step
         self._batches_per_epoch = batches_per_epoch
-        self._peak, self._device_batch_s = peak_learning_rate, device_batch_s
+        self._peak = peak_learning_rate
         self._saved_step = state.step  # nothing to save before the first step
         self._skipped = 0
         self._smooth: float | None = None
 
-    def run(self) -> State:
-        """Train to the end.
+    def run(self, wish: Wish) -> State:
+        """Train to the end; everything is saved when it returns.
 
         Raises:
-            Stopped: a signal asked for it; everything is saved.
+            Stopped: `wish` asked for it; everything is saved.
             TrainingError: the loss became something that is not a number, or memory is too small.
             StoreError: a checkpoint could not be written; the earlier ones are intact.
         """
-        checkpoint.remove_drafts(self.checkpoints)
         first, last = self.state.step, self.config.max_steps
         scored = self.state.evaluated_step == first
         with (
             MetricsLog(self._run, first, scored=scored) as log,
-            stop_signals(self._say) as wish,
             progress("Training", total=last, unit="steps", done=first) as advance,
         ):
             if first:
@@ -88,12 +87,16 @@ class Loop:
             began_s = time.monotonic()
             try:
                 for batch in steps:
-                    self._stop_if(wish)
+                    if wish.asked:
+                        raise self._stopped()
                     self._advance_to(batch, began_s, log, advance)
+                    fault("train.after-step")
                     self._milestone(log, wish, advance)
+                    self.saver.poll()
                     began_s = time.monotonic()
             finally:
                 steps.close()
+        self.saver.wait_written()
         return self.state
 
     def _advance_to(
@@ -124,20 +127,23 @@ class Loop:
 
     def _learn(self, batch: StepBatch, rate: float) -> StepResult:
         """One step; where memory is too small, in smaller parts, which does not change it."""
+        step, padded_s = self.state.step, batch.planned.frames / 100
         while True:
+            decision = self.journal.latest(step, DEVICE_BATCH_S)
+            if decision is None:
+                raise TrainingError(f"the journal of {self._run} does not say {DEVICE_BATCH_S}")
             try:
-                return self.learner.step(batch, rate, self._device_batch_s)
+                return self.learner.step(batch, rate, decision.value)
             except torch.OutOfMemoryError as error:
-                padded_s = batch.planned.frames / 100
-                if self._device_batch_s < 2 * padded_s:
+                if decision.value < 2 * padded_s:
                     raise TrainingError(
                         f"one clip of {padded_s:g} s does not fit the device's memory; set "
                         "train.gradient_checkpointing = true, or take a smaller model"
                     ) from error
-            self._device_batch_s = max(padded_s, self._device_batch_s / 2)
+            halved = max(padded_s, decision.value / 2)
+            self.journal.record(step, DEVICE_BATCH_S, halved, decision.basis)
             self._say(
-                "The device's memory is too small; going on with device_batch_s = "
-                f"{self._device_batch_s:g}"
+                f"The device's memory is too small; going on with device_batch_s = {halved:g}"
             )
             torch.cuda.empty_cache()
 
@@ -146,7 +152,8 @@ class Loop:
         sound = result.loss == result.loss and abs(result.loss) != float("inf")
         if sound and self._skipped < _MOST_SKIPPED:
             return
-        saved = checkpoint.steps_saved(self.checkpoints)
+        self.saver.wait_written()
+        saved = Checkpoints(self.saver.folder).steps()
         kept = f"the checkpoint of step {saved[-1]} is intact" if saved else "nothing was saved yet"
         raise TrainingError(
             f"the loss is not a number at step {self.state.step + 1} ({kept}); lower "
@@ -157,9 +164,11 @@ class Loop:
         """Score and save where this step is due for it."""
         if self.dev and self._is_unscored(self.state.step):
             try:
-                self._score(self.dev, log, wish, advance)
-            except _StopDecoding:
-                self._stop_if(wish)
+                with wish.at_once():
+                    found = self._decode_dev(self.dev, advance)
+            except StopNow:
+                raise self._stopped() from None
+            self._note_score(found, log)
         step = self.state.step
         best = self.state.best is not None and self.state.best.step == step
         if step % self.config.save_every == 0 or step == self.config.max_steps or best:
@@ -171,18 +180,18 @@ class Loop:
         due = step == self.config.max_steps or (every > 0 and step % every == 0)
         return due and self.state.evaluated_step != step
 
-    def _score(self, dev: DevSet, log: MetricsLog, wish: Wish, advance: Advance) -> None:
+    def _decode_dev(self, dev: DevSet, advance: Advance) -> DevScore:
         done = 0
 
         def on_progress(clips: int) -> None:
             nonlocal done
             done += clips
             advance(0, note=f"scoring dev, clip {done} of {len(dev.rows)}")
-            if wish.asked:
-                raise _StopDecoding
 
         with self.learner.precision.context(self.learner.device):
-            found = dev.score(self.learner.whisper, on_progress)
+            return dev.score(self.learner.whisper, on_progress)
+
+    def _note_score(self, found: DevScore, log: MetricsLog) -> None:
         step, best = self.state.step, self.state.best
         log.write(step, dev_wer=found.wer, dev_cer=found.cer, dev_clips=found.clips)
         if best is None or found.rate <= best.rate:
@@ -196,18 +205,27 @@ class Loop:
     def _save(self) -> None:
         if self._saved_step == self.state.step:
             return
-        self.state = replace(self.state, scaler=self.learner.scaler_state())
-        checkpoint.save(self.checkpoints, self.state, self.learner.model, self.learner.optimizer)
+        self.state = replace(
+            self.state,
+            scaler=self.learner.scaler_state(),
+            decisions=tuple(self.journal.decisions),
+        )
+        self.saver.save(self.state, self.learner.model, self.learner.optimizer)
         self._saved_step = self.state.step
-        checkpoint.prune(self.checkpoints, self.config.keep, self.state.best)
 
-    def _stop_if(self, wish: Wish) -> None:
-        if wish.asked:
-            self._save()
-            raise Stopped(
-                f"stopped at step {self.state.step} of {self.config.max_steps} with everything "
-                "saved; the same command goes on from there"
+    def _stopped(self) -> Stopped:
+        """Save everything, and return what to raise."""
+        self._save()
+        self.saver.wait_written()
+        if not self.saver.drain(_UPLOAD_S):
+            self._say(
+                "The last checkpoint is on this machine's disk and not yet in the store; it is "
+                "uploaded when the same command is started here again"
             )
+        return Stopped(
+            f"stopped at step {self.state.step} of {self.config.max_steps} with everything "
+            "saved; the same command goes on from there"
+        )
 
     def _note(self) -> str:
         best = self.state.best

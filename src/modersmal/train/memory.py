@@ -56,3 +56,11 @@ def default_device_batch_s(
 def physical_bytes() -> int:
     """Memory of this machine."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def describe_memory(device: torch.device) -> str:
+    """The device and how much memory it has in all: on an equal one, equal amounts fit."""
+    if device.type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        return f"{properties.name}, {properties.total_memory >> 30} GiB"
+    return f"{device.type}, {physical_bytes() >> 30} GiB"

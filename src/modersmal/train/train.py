@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,26 +15,32 @@ from rich.console import Console
 from modersmal import store
 from modersmal.config import Recipe, TrainConfig
 from modersmal.corpus import Corpus, Split
-from modersmal.errors import StoreError, TrainingError
+from modersmal.errors import CheckpointError, Stopped, StoreError, TrainingError
 from modersmal.language import resolve
 from modersmal.progress import duration
+from modersmal.store.faults import fault
 from modersmal.train import checkpoint
 from modersmal.train.batch import Loader
-from modersmal.train.checkpoint import State
+from modersmal.train.checkpoint import Checkpoints, State
 from modersmal.train.dev import DevSet
 from modersmal.train.examples import find_examples
 from modersmal.train.identity import identity, must_be_same, versions
+from modersmal.train.journal import JOURNAL, Journal
 from modersmal.train.learner import Learner
-from modersmal.train.loop import Loop, StepReport
-from modersmal.train.memory import default_device_batch_s
+from modersmal.train.loop import DEVICE_BATCH_S, Loop, StepReport
+from modersmal.train.memory import default_device_batch_s, describe_memory
 from modersmal.train.optim import freeze, peak_learning_rate
 from modersmal.train.plan import ContextRule, Plan
 from modersmal.train.precision import choose_device, choose_precision
 from modersmal.train.preflight import check_batch, check_loss, check_model
 from modersmal.train.rows import find_equal_rows
+from modersmal.train.saver import Saver
+from modersmal.train.stopping import StopNow, Wish, stop_signals
+from modersmal.train.writer import remove_drafts
 from modersmal.whisper.load import Whisper, load
 from modersmal.whisper.save import save_complete
 
+CHECKPOINTS = "checkpoints"
 MODEL = "model"
 RECIPE = "recipe.json"
 _LARGE_WIDTH = 1024  # medium: from here on a GPU trades time for memory
@@ -87,17 +94,40 @@ def train(
     opened = Corpus.open(corpus)
     _same_language(recipe, opened)
     device = choose_device(recipe.train.device)
-    with _reproducible(device):
-        return _train(recipe, opened, run, device, on_step)
+    with _reproducible(device), stop_signals(say) as wish:
+        try:
+            with wish.at_once():
+                parts = _set_up(recipe, opened, device)
+        except StopNow:
+            raise Stopped("stopped before training began; start the same command again") from None
+        result = _train(parts, run, wish, on_step)
+    if wish.asked:
+        raise Stopped(
+            f"stopped when all {result.steps} steps were done: {result.model} is complete"
+        )
+    return result
 
 
-def _train(
-    recipe: Recipe,
-    corpus: Corpus,
-    run: Path,
-    device: torch.device,
-    on_step: Callable[[StepReport], None] | None,
-) -> TrainResult:
+@dataclass(frozen=True)
+class _Parts:
+    """What a training is put together from; all of it follows from the recipe and the machine.
+
+    `device_batch_s` is what fits this machine, on the grounds of `basis`, for `reason`.
+    """
+
+    recipe: Recipe
+    corpus: Corpus
+    plan: Plan
+    loader: Loader
+    learner: Learner
+    rate: float
+    identity: dict[str, Any]
+    device_batch_s: float
+    basis: str
+    reason: str
+
+
+def _set_up(recipe: Recipe, corpus: Corpus, device: torch.device) -> _Parts:
     config, token = recipe.train, corpus.language_token
     split = corpus.split("train")
     # From here on it is scored, and at last saved, as a model for the context it learns.
@@ -107,44 +137,106 @@ def _train(
     examples = find_examples(split, whisper, token)
     rate, rate_reason = peak_learning_rate(whisper.model.config, config.learning_rate)
     plan = _plan(config, split, examples.rows)
-    learner, device_batch_s, reasons = _learner(recipe, whisper, device, examples.used)
-    loader = Loader(split, plan, whisper, token, config.loader_workers)
-    fixed = identity(recipe, corpus, rate)
-    state = checkpoint.load_newest(
-        run / "checkpoints",
-        learner.model,
-        learner.optimizer,
-        check=lambda found: must_be_same(found.identity, fixed, str(run)),
-        say=say,
-    )
     for why, count in examples.left_out.items():
         say(f"{count:,} clips are left out: {why}")
     say(
         f"{len(plan.rows):,} clips, {plan.durations_s.sum() / 3600:.1f} h, "
         f"{plan.batches_per_epoch:,} steps an epoch; peak learning rate {rate:g} ({rate_reason})"
     )
-    for reason in reasons:
-        say(reason)
-    if state is None:
-        _preflight(loader, learner, token, device_batch_s)
-        _begin(run, recipe, fixed)
-        state = State(step=0)
-    else:
-        learner.load_scaler_state(state.scaler)
-        say(f"Going on from step {state.step}")
-    loop = Loop(
-        learner,
-        loader,
-        _dev(recipe, corpus),
-        replace(state, identity=fixed, recipe=recipe.model_dump(mode="json"), versions=versions()),
-        run=run,
-        batches_per_epoch=plan.batches_per_epoch,
-        peak_learning_rate=rate,
+    learner, device_batch_s, basis, reason = _learner(recipe, whisper, device, examples.used)
+    return _Parts(
+        recipe=recipe,
+        corpus=corpus,
+        plan=plan,
+        loader=Loader(split, plan, whisper, token, config.loader_workers),
+        learner=learner,
+        rate=rate,
+        identity=identity(recipe, corpus, rate),
         device_batch_s=device_batch_s,
-        say=say,
-        on_step=on_step,
+        basis=basis,
+        reason=reason,
     )
-    return _finish(loop.run(), recipe, corpus, whisper, run)
+
+
+def _train(
+    parts: _Parts,
+    run: Path,
+    wish: Wish,
+    on_step: Callable[[StepReport], None] | None,
+) -> TrainResult:
+    recipe = parts.recipe
+    checkpoints = Checkpoints(run / CHECKPOINTS)
+    journal = Journal(run / JOURNAL)
+    remove_drafts(checkpoints.folder)
+    with Saver(checkpoints.folder, keep=recipe.train.keep) as saver:
+        saver.reserve(checkpoint.full_bytes(parts.learner.model))
+        state = _resume(parts, checkpoints, journal, run)
+        loop = Loop(
+            parts.learner,
+            parts.loader,
+            _dev(recipe, parts.corpus),
+            state,
+            saver,
+            journal,
+            run=run,
+            batches_per_epoch=parts.plan.batches_per_epoch,
+            peak_learning_rate=parts.rate,
+            say=say,
+            on_step=on_step,
+        )
+        state = loop.run(wish)
+    return _finish(state, parts, checkpoints, run)
+
+
+def _resume(parts: _Parts, checkpoints: Checkpoints, journal: Journal, run: Path) -> State:
+    """Where the run stands: at its newest whole checkpoint, or at its beginning."""
+    recipe, learner = parts.recipe, parts.learner
+    accepted: list[str] = []
+
+    def check(found: State) -> None:
+        accepted.extend(
+            must_be_same(found.identity, parts.identity, str(run), recipe.train.accept_changes)
+        )
+
+    loaded = checkpoint.load_newest(
+        checkpoints, learner.model, learner.optimizer, check=check, say=say
+    )
+    state = State(step=0)
+    if loaded:
+        name, state = loaded
+        learner.load_scaler_state(state.scaler)
+        journal.restore(state.decisions, name.step, name.token)
+    device_batch_s = _decide_device_batch_s(parts, journal, state.step)
+    if not loaded:
+        _preflight(parts, device_batch_s)
+    else:
+        say(f"Going on from step {state.step}")
+    for change in accepted:
+        say(f"From here on, as the recipe accepts: {change}")
+    if accepted or not (run / RECIPE).is_file():
+        _begin(run, parts)
+    return replace(
+        state,
+        identity=parts.identity,
+        recipe=recipe.model_dump(mode="json"),
+        versions=versions(),
+    )
+
+
+def _decide_device_batch_s(parts: _Parts, journal: Journal, step: int) -> float:
+    """Take what fits from the journal, where it was found out on a machine like this one."""
+    holding = journal.latest(step, DEVICE_BATCH_S)
+    value, reason = parts.device_batch_s, parts.reason
+    if holding is None or holding.basis != parts.basis:
+        journal.record(step, DEVICE_BATCH_S, value, parts.basis)
+    elif holding.value != value:
+        value, reason = holding.value, f"as was decided at step {holding.step}"
+    checkpointing = parts.learner.checkpointing
+    say(
+        f"{parts.recipe.train.batch_s:g} s of audio a step, at most {value:g} s of padded audio "
+        f"at a time ({reason})" + (", with gradient checkpointing" if checkpointing else "")
+    )
+    return value
 
 
 def _plan(config: TrainConfig, split: Split, rows: np.ndarray) -> Plan:
@@ -170,16 +262,19 @@ def say(line: str) -> None:
 
 def _learner(
     recipe: Recipe, whisper: Whisper, device: torch.device, used: torch.Tensor
-) -> tuple[Learner, float, list[str]]:
-    """The learner, how much its device takes at a time, and the reasons."""
+) -> tuple[Learner, float, str, str]:
+    """The learner, and how much its device takes at a time: on what grounds, and why."""
     config, model = recipe.train, whisper.model
     precision = choose_precision(device, config.precision)
+    say(f"Training on {device} in {precision.name}: {precision.reason}")
     checkpointing = config.gradient_checkpointing
     if checkpointing is None:
         checkpointing = device.type == "cuda" and model.config.d_model >= _LARGE_WIDTH
-    device_batch_s, memory_reason = config.device_batch_s, "set by the recipe"
+    device_batch_s, reason = config.device_batch_s, "set by the recipe"
+    basis = f"{device_batch_s} s, {reason}"
     if device_batch_s is None:
-        device_batch_s, memory_reason = default_device_batch_s(
+        basis = describe_memory(device)
+        device_batch_s, reason = default_device_batch_s(
             model.config,
             sum(value.numel() for value in model.parameters()),
             device,
@@ -194,19 +289,15 @@ def _learner(
         checkpointing=checkpointing,
         equal_rows=find_equal_rows(model.proj_out.weight, used),
     )
-    lines = [
-        f"Training on {device} in {precision.name}: {precision.reason}",
-        f"{config.batch_s:g} s of audio a step, at most {device_batch_s:g} s of padded audio at a "
-        f"time ({memory_reason})" + (", with gradient checkpointing" if checkpointing else ""),
-    ]
-    return learner, device_batch_s, lines
+    return learner, device_batch_s, basis, reason
 
 
-def _preflight(loader: Loader, learner: Learner, token: str, device_batch_s: float) -> None:
+def _preflight(parts: _Parts, device_batch_s: float) -> None:
     """Check the first batch, and show one clip of it as the model is taught it."""
+    loader, learner = parts.loader, parts.learner
     batch = loader.load(0)
     texts = [loader.split.texts[row] for row in batch.planned.rows]
-    sample = check_batch(batch, texts, learner.whisper, token)
+    sample = check_batch(batch, texts, learner.whisper, parts.corpus.language_token)
     loss = learner.first_loss(batch, device_batch_s)
     warning = check_loss(loss, learner.whisper.vocabulary)
     say(f"First clip: {sample}; first loss {loss:.2f}")
@@ -214,10 +305,9 @@ def _preflight(loader: Loader, learner: Learner, token: str, device_batch_s: flo
         say(f"Warning: {warning}")
 
 
-def _begin(run: Path, recipe: Recipe, fixed: dict) -> None:
-    store.write_json(
-        run / RECIPE, {"recipe": recipe.model_dump(mode="json"), "identity": fixed} | versions()
-    )
+def _begin(run: Path, parts: _Parts) -> None:
+    recipe = parts.recipe.model_dump(mode="json")
+    store.write_json(run / RECIPE, {"recipe": recipe, "identity": parts.identity} | versions())
 
 
 def _dev(recipe: Recipe, corpus: Corpus) -> DevSet | None:
@@ -233,18 +323,19 @@ def _dev(recipe: Recipe, corpus: Corpus) -> DevSet | None:
     )
 
 
-def _finish(
-    state: State, recipe: Recipe, corpus: Corpus, whisper: Whisper, run: Path
-) -> TrainResult:
+def _finish(state: State, parts: _Parts, checkpoints: Checkpoints, run: Path) -> TrainResult:
     """Write the best model as a complete folder, in one go."""
-    chosen = _take_best(state, whisper, run / "checkpoints")
-    finished = replace(whisper, base=_base_name(recipe.model, whisper))
+    whisper, corpus = parts.learner.whisper, parts.corpus
+    chosen = _take_best(state, whisper, checkpoints)
+    finished = replace(whisper, base=_base_name(parts.recipe.model, whisper))
     draft = run / f".draft-{MODEL}-{uuid.uuid4().hex}"
     try:
         save_complete(finished, draft, resolve(corpus.language, corpus.language_token))
         store.write_manifest(draft)
+        fault("model.after-manifest")
         with store.writing(run / MODEL):
             shutil.rmtree(run / MODEL, ignore_errors=True)
+            fault("model.before-rename")
             draft.rename(run / MODEL)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
@@ -259,14 +350,13 @@ def _finish(
     )
 
 
-def _take_best(state: State, whisper: Whisper, checkpoints: Path) -> int:
+def _take_best(state: State, whisper: Whisper, checkpoints: Checkpoints) -> int:
     """Load the weights that were best on dev; returns the step they are of."""
     if state.best is None or state.best.step == state.step:
         return state.step
-    folder = checkpoint.folder_of(checkpoints, state.best.step)
     try:
-        store.verify_manifest(folder)
-    except StoreError as error:
+        folder = checkpoints.bring(checkpoints.named(state.best.step))
+    except (StoreError, CheckpointError) as error:
         say(f"The best checkpoint is damaged ({error}); taking the last step's weights instead")
         return state.step
     checkpoint.load_weights(folder, whisper.model)
