@@ -272,6 +272,12 @@ class TrainConfig(Section):
         description="Dev clips decoded for them, chosen once by hash; the same for every score. "
         "More is slower and surer.",
     )
+    accept_changes: list[str] = Field(
+        default=[],
+        description="Keys that may differ from those the run was begun with, such as "
+        '["train.batch_s", "corpus"]; all others that decide the result are refused. From where '
+        "the run stands, it goes on with the new values. Name them as the refusal does.",
+    )
     loader_workers: int = Field(
         default=1,
         ge=0,
