@@ -15,7 +15,7 @@ SOURCE = Path(modersmal.__file__).parent
 # package are one layer.
 LAYERS = [
     {"errors"},
-    {"config", "language", "text", "audio", "logmel", "store", "progress"},
+    {"config", "language", "text", "audio", "logmel", "store", "progress", "offline"},
     {"corpus"},
     {"whisper"},
     {"evaluate"},
@@ -25,15 +25,15 @@ LAYERS = [
     {"release"},
     {"serve"},
     {"launch"},
-    {"run", "demo", "init", "doctor"},
+    {"run", "fetch", "demo", "init", "doctor", "status"},
     {"__init__", "cli", "__main__"},
 ]
 LAYER_OF = {part: height for height, layer in enumerate(LAYERS) for part in layer}
 
 HEAVY = {"torch", "transformers", "ctranslate2", "faster_whisper", "pyarrow", "av"}
 WITHOUT_TORCH = {
-    "errors", "config", "language", "text", "audio", "store", "progress", "init", "cli",
-    "__init__", "__main__",
+    "errors", "config", "language", "text", "audio", "store", "progress", "offline", "init", "cli",
+    "status", "__init__", "__main__",
 }  # fmt: skip
 
 

@@ -30,8 +30,10 @@ class DataConfig(Section):
 
     sources: list[str] = Field(
         default=[],
-        description="What to train on: Common Voice releases (folder or .tar.gz), CSV/TSV/JSONL "
-        "manifests, folders of audio with same-named .txt files. Must be set; several are joined.",
+        description="What to train on: Common Voice releases (folder, .tar.gz, or mdc:ID from "
+        "Mozilla Data Collective), datasets on the Hub (hf:OWNER/NAME, with :config and @revision "
+        "where needed), CSV/TSV/JSONL manifests, folders of audio with same-named .txt files. Must "
+        "be set; several are joined.",
     )
     codec: Codec = Field(
         default="original",
@@ -63,6 +65,23 @@ class DataConfig(Section):
         lt=0.5,
         description="Share of the speakers that become test where the source has no splits; as for "
         "dev_share. 0 where the test set is a corpus of its own.",
+    )
+
+    licence: str | None = Field(
+        default=None,
+        description="Licence of manifests and folders, by its SPDX name where it has one "
+        "('CC-BY-4.0'); other sources say theirs themselves. Set it, so that whoever gets the "
+        "corpus or the model knows.",
+    )
+    licence_url: str | None = Field(
+        default=None,
+        description="Where that licence can be read; unset: known for the usual ones. Set it for "
+        "terms of your own.",
+    )
+    redistributable: bool | None = Field(
+        default=None,
+        description="Whether clips of manifests and folders may be passed on; unset: as the "
+        "licence says, where it is a usual one. false for recordings given in confidence.",
     )
 
 
@@ -450,7 +469,8 @@ def _resolved(recipe: Recipe, folder: Path) -> Recipe:
     """Make relative paths absolute; ids of models and URLs stay."""
 
     def at_home(path: str) -> str:
-        return path if "://" in path else str(folder / Path(path).expanduser())
+        address = "://" in path or path.startswith(("hf:", "mdc:"))
+        return path if address else str(folder / Path(path).expanduser())
 
     def model_at_home(model: str) -> str:
         local = model.startswith((".", "~")) or (folder / model).is_dir()

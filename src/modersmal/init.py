@@ -22,6 +22,9 @@ _NO_BREAK = "\u00a0"
 _EXAMPLES = {
     "language_token": "fi",
     "learning_rate": 1e-5,
+    "licence": "CC-BY-4.0",
+    "licence_url": "https://creativecommons.org/licenses/by/4.0/",
+    "redistributable": True,
     "device_batch_s": 120.0,
     "gradient_checkpointing": True,
 }

@@ -34,7 +34,7 @@ def test_every_kind_gives_the_same_row(tmp_path, name, content):
     assert row.extras == {"age": "teens"}
     assert row.size == (tmp_path / "a.wav").stat().st_size
     assert source.name == f"{tmp_path.name}/{name}"
-    assert (source.licence, source.redistributable) == (None, None)
+    assert (source.licence.name, source.licence.redistributable) == (None, None)
 
 
 def test_speaker_and_split_may_be_missing_in_a_row(tmp_path):

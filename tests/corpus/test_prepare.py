@@ -325,7 +325,10 @@ def test_a_release_becomes_a_corpus(tmp_path):
         {
             "name": "cv-corpus-99.0/sv-SE",
             "kind": "common-voice",
+            "address": None,
+            "revision": None,
             "licence": "CC0-1.0",
+            "licence_url": "https://creativecommons.org/publicdomain/zero/1.0/",
             "redistributable": True,
             "rows": 20,
         }

@@ -41,11 +41,16 @@ def notes(info: dict[str, Any]) -> list[str]:
             "Note: train has speakers or sentences of another split, so scores may be too good; "
             "data.disjoint = true drops those clips from train."
         )
-    for source in info["sources"]:
-        licence = source["licence"] or "licence not known"
-        leave = _LEAVE[source["redistributable"]]
-        found.append(f"Source {source['name']}: {source['rows']:,} rows, {licence}, {leave}.")
+    found += [_source(source) for source in info["sources"]]
     return found
+
+
+def _source(source: dict[str, Any]) -> str:
+    """One source in a line; corpora of earlier versions have no `licence_url`."""
+    licence = source["licence"] or "licence not known"
+    url = f" ({source['licence_url']})" if source.get("licence_url") else ""
+    leave = _LEAVE[source["redistributable"]]
+    return f"Source {source['name']}: {source['rows']:,} rows, {licence}{url}, {leave}."
 
 
 def _clips(info: dict[str, Any], split: str) -> int:

@@ -8,6 +8,7 @@ shard; a worker reads the one it is given.
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pyarrow as pa
 from modersmal import store
 from modersmal.config import DataConfig
 from modersmal.corpus.schema import COLUMNS
-from modersmal.corpus.sources.base import Refused, Row, Source, hash64
+from modersmal.corpus.sources.base import PART, Refused, Row, Source, Span, hash64
 from modersmal.corpus.splits import assign_split
 
 SHARD_ROWS = 500
@@ -75,8 +76,20 @@ class Plan:
             batch = pa.ipc.open_file(file).get_batch(shard.number)
             return [PlannedRow(**row) for row in batch.to_pylist()]
 
+    def spans_of(self, shard: PlannedShard) -> list[Span]:
+        """First and last positions of the runs in which one shard's clips lie.
+
+        A run ends where a part of the source does.
+        """
+        positions = self.positions_of(shard)
+        ends = [place for place, (a, b) in enumerate(pairwise(positions), 1) if b - a > PART // 2]
+        return [
+            (positions[first], positions[end - 1])
+            for first, end in pairwise([0, *ends, len(positions)])
+        ]
+
     def positions_of(self, shard: PlannedShard) -> list[int]:
-        """Places in the archive of one shard's clips, rising."""
+        """Places in the stream of one shard's clips, rising."""
         with pa.memory_map(str(self.work / _ROWS_FILE)) as file:
             return pa.ipc.open_file(file).get_batch(shard.number)["position"].to_pylist()
 
@@ -148,15 +161,8 @@ class _Planner:
             shard.add(self._planned(row, name, seen), row.size)
         for split, shard in open_shards.items():
             self._close(shard, split, number)
-        self.sources.append(
-            {
-                "name": self._unique_name(source.name),
-                "kind": source.kind,
-                "licence": source.licence,
-                "redistributable": source.redistributable,
-                "rows": count,
-            }
-        )
+        described = source.described() | {"name": self._unique_name(source.name), "rows": count}
+        self.sources.append(described)
 
     def _unique_name(self, name: str) -> str:
         taken = [source["name"] for source in self.sources]

@@ -9,7 +9,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,13 @@ from modersmal import store
 from modersmal.config import ChecksConfig, DataConfig, TextConfig
 from modersmal.corpus.describe import describe
 from modersmal.corpus.finish import finish
+from modersmal.corpus.licences import UNKNOWN, licence
 from modersmal.corpus.plan import Plan, PlannedShard, load_plan, make_plan
 from modersmal.corpus.pool import WorkerPool, available_cores
+from modersmal.corpus.sample import Sample
 from modersmal.corpus.schema import CORPUS_FILE, FORMAT, WORK_FOLDER
 from modersmal.corpus.shards import Corpus
-from modersmal.corpus.sources import open_sources
-from modersmal.corpus.sources.archive import CommonVoiceArchive
+from modersmal.corpus.sources import is_address, open_sources
 from modersmal.corpus.sources.base import Source
 from modersmal.corpus.worker import Job, prepare_shard
 from modersmal.errors import CorpusError
@@ -61,11 +62,13 @@ def prepare(
     data: DataConfig | None = None,
     text: TextConfig | None = None,
     checks: ChecksConfig | None = None,
+    sample: Sample | None = None,
 ) -> Prepared:
     """Turn sources into the corpus folder `to`; go on where a killed run stopped.
 
     The result depends on sources and settings alone, byte for byte, never on `data.workers`. A
-    finished corpus of the same is returned as it is, also where its sources are gone since.
+    finished corpus of the same is returned as it is, also where its sources are gone since. With
+    `sample`, only the clips that it draws are taken.
 
     Raises:
         CorpusError: a source cannot be read, or `to` holds something else.
@@ -84,11 +87,16 @@ def prepare(
         "text": text.model_dump(),
         "checks": checks.model_dump(),
     }
+    if sample:
+        settings["sample"] = sample.clips
+    own = licence(data.licence, data.licence_url, data.redistributable)
+    if own != UNKNOWN:
+        settings["licence"] = asdict(own)
     finished = Corpus.open(to) if (to / CORPUS_FILE).exists() else None
-    gone = tuple(source for source in sources if not Path(source).expanduser().exists())
-    if finished and gone and settings.items() <= finished.info.items():
+    gone = tuple(one for one in sources if not (is_address(one) or Path(one).expanduser().exists()))
+    if finished and gone and _could_be_of(finished, settings, sources):
         return Prepared(finished, gone)
-    opened = open_sources(sources, language)
+    opened = open_sources(sources, language, own)
     key = _key(settings, opened)
     if finished:
         _check_same(finished, key)
@@ -96,14 +104,27 @@ def prepare(
         return Prepared(finished)
     work = to / WORK_FOLDER
     _check_folder(to, work)
+    for source in opened:
+        source.check()
+    for source in opened:
+        source.fetch()
     with WorkerPool(data.workers or available_cores()) as pool:
-        plan = load_plan(work, key) or _begin(opened, to, work, key, data, language)
+        plan = load_plan(work, key)
+        if plan is None or not _settled(opened, plan):
+            drawn = sample.draw(opened, data, language) if sample else opened
+            plan = _begin(drawn, to, work, key, data, language)
         roots = tuple(source.root for source in opened)
         job = Job(plan, to, roots, language, data.codec, text, checks)
         _prepare_shards(pool, job, opened)
     corpus = finish(job, settings | {"key": key}, disjoint=data.disjoint)
     _remove_work(to, work)
     return Prepared(corpus)
+
+
+def _settled(sources: list[Source], plan: Plan) -> bool:
+    """Whether every source is still, or again, in the state that was planned."""
+    settled = [source.settle(entry) for source, entry in zip(sources, plan.sources, strict=True)]
+    return all(settled)
 
 
 def _prepare_shards(pool: WorkerPool, job: Job, sources: list[Source]) -> None:
@@ -119,7 +140,7 @@ def _tasks(job: Job, sources: list[Source], todo: list[PlannedShard]) -> Iterato
     """The arguments of each call, the largest shards first where the order is free."""
     for number, source in enumerate(sources):
         mine = [shard for shard in todo if shard.source == number]
-        if isinstance(source, CommonVoiceArchive):
+        if source.root is None:
             if mine:
                 yield from ((job, shard, clips) for shard, clips in _stream(job, source, mine))
         else:
@@ -127,19 +148,21 @@ def _tasks(job: Job, sources: list[Source], todo: list[PlannedShard]) -> Iterato
 
 
 def _stream(
-    job: Job, source: CommonVoiceArchive, todo: list[PlannedShard]
+    job: Job, source: Source, todo: list[PlannedShard]
 ) -> Iterator[tuple[PlannedShard, list[bytes]]]:
-    """Read an archive once, handing out each shard as soon as its last clip has come."""
+    """Read a stream of clips once, handing out each shard as soon as its last clip has come."""
     queues = {split: _Queue(job.plan, todo, split) for split in {shard.split for shard in todo}}
-    for position, clip in source.clips():
+    for position, clip in source.clips(
+        [span for shard in todo for span in job.plan.spans_of(shard)]
+    ):
         for queue in queues.values():
             yield from queue.offer(position, clip)
     if any(queue.shards for queue in queues.values()):
-        raise CorpusError(f"{source.path} has changed while it was read; start again")
+        raise CorpusError(f"{source.name} has changed while it was read; start again")
 
 
 class _Queue:
-    """One split's shards that wait for their clips, in the order of the archive."""
+    """One split's shards that wait for their clips, in the order of the stream."""
 
     def __init__(self, plan: Plan, todo: list[PlannedShard], split: str) -> None:
         self.plan = plan
@@ -193,6 +216,12 @@ def _remove_work(to: Path, work: Path) -> None:
     if to.is_dir():
         store.remove_drafts(to)
     shutil.rmtree(work, ignore_errors=True)
+
+
+def _could_be_of(corpus: Corpus, settings: dict[str, Any], sources: list[str]) -> bool:
+    """Whether nothing that can be told without the sources speaks against it."""
+    known = {source.get("address") for source in corpus.info["sources"]}
+    return settings.items() <= corpus.info.items() and known >= set(filter(is_address, sources))
 
 
 def _check_same(corpus: Corpus, key: str) -> None:

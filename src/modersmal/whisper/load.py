@@ -18,6 +18,7 @@ from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalG
 
 from modersmal.errors import HubError, ModelError
 from modersmal.language import MAX_TOKENS, Language, Vocabulary, resolve, tokenizer
+from modersmal.offline import is_offline
 from modersmal.whisper.encoder import accept_variable_context
 from modersmal.whisper.generation import complete_generation
 from modersmal.whisper.tokens import special_ids
@@ -167,9 +168,10 @@ def _download(repo: str, offline: bool) -> Path:
     except errors.HFValidationError as error:
         raise ModelError(f"{repo!r} is neither a folder nor a Hub id") from error
     except errors.LocalEntryNotFoundError as error:
-        if offline:
+        if offline or is_offline():
             raise HubError(
-                f"{repo} was not downloaded before; download it once with the network"
+                f"{repo} was not downloaded before, and this is offline; `modersmal fetch` brings "
+                "a recipe's models while there is a network"
             ) from error
         raise HubError(
             f"the Hub cannot be reached to download {repo}; check the network and run again, "

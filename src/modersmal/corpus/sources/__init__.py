@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from modersmal.corpus.licences import UNKNOWN, Licence
 from modersmal.corpus.sources.archive import ARCHIVE_SUFFIXES, CommonVoiceArchive
 from modersmal.corpus.sources.base import Source
 from modersmal.corpus.sources.common_voice import CommonVoiceFolder, find_release
@@ -9,14 +10,37 @@ from modersmal.corpus.sources.folder import Folder
 from modersmal.corpus.sources.manifest import READERS, Manifest
 from modersmal.errors import CorpusError
 
+_HUB, _DATA_COLLECTIVE = "hf:", "mdc:"
 
-def open_source(written: str, language: str) -> Source:
-    """Find out what kind of source a path is.
+
+def is_address(written: str) -> bool:
+    """Whether a source is from afar and not a path."""
+    return written.startswith((_HUB, _DATA_COLLECTIVE))
+
+
+def open_source(written: str, language: str, own: Licence = UNKNOWN) -> Source:
+    """Find out what kind of source a path or an address is; nothing is read or downloaded yet.
+
+    `own` is the licence of manifests and folders, which cannot say it themselves.
 
     Raises:
         CorpusError: there is nothing, or nothing that is a source.
     """
-    path = Path(written).expanduser()
+    if written.startswith(_HUB):  # imported here, since workers need neither
+        from modersmal.corpus.sources.hf import HubDataset
+
+        return HubDataset(written)
+    if written.startswith(_DATA_COLLECTIVE):
+        from modersmal.corpus.sources.mdc import DataCollectiveRelease
+
+        return DataCollectiveRelease(written, language)
+    source = _open_path(Path(written).expanduser(), language)
+    if isinstance(source, Folder | Manifest):
+        source.licence = own
+    return source
+
+
+def _open_path(path: Path, language: str) -> Source:
     if path.is_dir():
         release = find_release(path, language)
         return CommonVoiceFolder(release) if release else Folder(path)
@@ -27,13 +51,14 @@ def open_source(written: str, language: str) -> Source:
     if path.suffix.lower() in READERS:
         return Manifest(path)
     raise CorpusError(
-        f"{path} is no source: give a Common Voice release (folder or .tar.gz), a manifest "
-        f"({', '.join(READERS)}), or a folder of audio with same-named .txt files"
+        f"{path} is no source: give a Common Voice release (folder, .tar.gz, or mdc:ID), a dataset "
+        f"on the Hub (hf:OWNER/NAME), a manifest ({', '.join(READERS)}), or a folder of audio with "
+        "same-named .txt files"
     )
 
 
-def open_sources(written: list[str], language: str) -> list[Source]:
+def open_sources(written: list[str], language: str, own: Licence = UNKNOWN) -> list[Source]:
     """Open all sources. Raises CorpusError, also for none."""
     if not written:
         raise CorpusError("there are no sources; name at least one (data.sources in a recipe)")
-    return [open_source(one, language) for one in written]
+    return [open_source(one, language, own) for one in written]

@@ -10,7 +10,7 @@ import hashlib
 import tarfile
 import zlib
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -18,7 +18,14 @@ from typing import BinaryIO
 
 import numpy as np
 
-from modersmal.corpus.sources.base import MAX_CLIP_BYTES, Refused, Row, Source, hash64
+from modersmal.corpus.sources.base import (
+    MAX_CLIP_BYTES,
+    Refused,
+    Row,
+    Source,
+    Span,
+    hash64,
+)
 from modersmal.corpus.sources.common_voice import (
     LICENCE,
     TABLES,
@@ -39,13 +46,11 @@ class CommonVoiceArchive(Source):
 
     kind = "common-voice"
     licence = LICENCE
-    redistributable = True
 
     def __init__(self, path: Path, language: str) -> None:
-        self.path = path.resolve()
         stem = next(path.name[: -len(end)] for end in ARCHIVE_SUFFIXES if path.name.endswith(end))
         super().__init__(stem, None)
-        self.language = language
+        self.path, self.language = path.resolve(), language
 
     def fingerprint(self) -> str:
         """Of its size, its beginning and its end: telling, and read in no time."""
@@ -69,7 +74,7 @@ class CommonVoiceArchive(Source):
                 folder / "clips",
             )
 
-    def clips(self) -> Iterator[tuple[int, bytes]]:
+    def clips(self, spans: Sequence[Span]) -> Iterator[tuple[int, bytes]]:
         """Every file's position and bytes, in the order of the archive (none for a huge one)."""
         for position, member, tar in _members(self.path):
             if member.isfile() and not member.name.endswith(".tsv"):

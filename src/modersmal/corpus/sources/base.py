@@ -3,14 +3,19 @@
 import hashlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
+from modersmal.corpus.licences import UNKNOWN, Licence
 from modersmal.errors import AudioError
 
 MAX_CLIP_BYTES = 256 * 1024**2
+
+PART = 1 << 32  # positions of one part, where a source comes in parts
+Span = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +53,33 @@ class Source(ABC):
     """A place that clips come from.
 
     `root` is the folder that the rows' paths are relative to, and that they must not leave; it is
-    None for an archive, whose clips come in one stream instead.
+    None for an archive or a remote dataset, whose clips come in one stream instead. `address` is
+    how a source from afar is written in a recipe, and `revision` the state of it that is read,
+    once that is known.
     """
 
     kind: str
-    licence: str | None = None
-    redistributable: bool | None = None  # whether its clips may be passed on; None: not known
+    licence: Licence = UNKNOWN
+    address: str | None = None
+    revision: str | None = None
 
     def __init__(self, name: str, root: Path | None) -> None:
         self.name, self.root = name, root
+
+    def check(self) -> None:  # noqa: B027  what is on this machine needs no such look
+        """Find out, in seconds, what would keep a source from afar from coming.
+
+        Raises:
+            CorpusError, HubError: it says which page to visit, or what to install.
+        """
+
+    def fetch(self) -> bool:
+        """Bring the source to this machine; False where it comes only while it is prepared.
+
+        Raises:
+            CorpusError, HubError, StoreError: it cannot come; what came is kept.
+        """
+        return True
 
     @abstractmethod
     def rows(self) -> Iterator[Row | Refused]:
@@ -66,8 +89,35 @@ class Source(ABC):
             CorpusError: the source as a whole cannot be read: no such file, a missing column.
         """
 
+    def clips(self, spans: Sequence[Span]) -> Iterator[tuple[int, bytes]]:
+        """Positions and bytes of clips, in the order of their rows, where `root` is None.
+
+        At least those within `spans` come, the first and last positions of what is needed.
+        """
+        raise NotImplementedError(f"{self.name} has files")
+
+    def described(self) -> dict[str, Any]:
+        """What a corpus says of the source, once its rows are read."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "address": self.address,
+            "revision": self.revision,
+            "licence": self.licence.name,
+            "licence_url": self.licence.url,
+            "redistributable": self.licence.redistributable,
+        }
+
+    def settle(self, described: dict[str, Any]) -> bool:
+        """Go back to the revision that was described in a run before; False where it is gone."""
+        return True
+
     def fingerprint(self) -> str:
-        """A hash that changes when the rows, or the sizes of their clips, do."""
+        """A hash that changes when the rows, or the sizes of their clips, do.
+
+        That of a source from afar is of its address alone, so that neither a restart nor a finished
+        corpus needs the network, or minds that the source has grown since.
+        """
         digest = hashlib.sha256()
         for row in self.rows():
             digest.update(repr(row).encode("utf-8", "surrogatepass"))

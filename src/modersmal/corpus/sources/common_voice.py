@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 
 from modersmal import store
+from modersmal.corpus.licences import licence
 from modersmal.corpus.sources.base import Refused, Row, Source, clip_size
 from modersmal.corpus.sources.tables import (
     Record,
@@ -21,7 +22,7 @@ from modersmal.corpus.sources.tables import (
 )
 from modersmal.errors import CorpusError
 
-LICENCE = "CC0-1.0"
+LICENCE = licence("CC0-1.0")
 _SPLITS = ("train", "dev", "test")
 _UNSPLIT = "validated"
 TABLES = tuple(f"{name}.tsv" for name in (*_SPLITS, _UNSPLIT))
@@ -40,12 +41,11 @@ class CommonVoiceFolder(Source):
 
     kind = "common-voice"
     licence = LICENCE
-    redistributable = True
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
-        self.clips = (self.folder / "clips").resolve()
-        super().__init__(release_name(self.folder), self.clips)
+        self.clips_folder = (self.folder / "clips").resolve()
+        super().__init__(release_name(self.folder), self.clips_folder)
 
     def rows(self) -> Iterator[Row | Refused]:
         there = [name for name in TABLES if (self.folder / name).is_file()]
@@ -53,7 +53,7 @@ class CommonVoiceFolder(Source):
             path = self.folder / table
             for row in Table(table, str(path)).rows(table_lines(path)):
                 if isinstance(row, Row):
-                    row = replace(row, size=clip_size(self.clips, row.path))
+                    row = replace(row, size=clip_size(self.clips_folder, row.path))
                 yield row
 
     def fingerprint(self) -> str:
@@ -62,7 +62,7 @@ class CommonVoiceFolder(Source):
         for table in TABLES:
             if (self.folder / table).is_file():
                 digest.update(f"{table} {store.sha256(self.folder / table)}\n".encode())
-        with os.scandir(self.clips) as entries:
+        with os.scandir(self.clips_folder) as entries:
             sizes = sorted((entry.name, entry.stat().st_size) for entry in entries)
         digest.update(repr(sizes).encode("utf-8", "surrogatepass"))
         return digest.hexdigest()
