@@ -7,6 +7,7 @@ import logging
 import re
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from threading import Lock, Thread
 from typing import Any
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-from werkzeug.serving import BaseWSGIServer, make_server
+from werkzeug.serving import make_server
 
 HANG_S = 2.0
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -24,7 +25,7 @@ Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 class Trouble:
     """What to do with the next `times` requests whose "METHOD path?query" matches `pattern`.
 
-    `error` (500), `lost` (done, but the answer is a 500), `hang` (longer than the client's patience),
+    `error` (500), `lost` (done, but the answer is a 500), `hang` (longer than a client waits),
     `truncate` (half of the answer's body), `empty` (stored as 0 bytes, answered 200), `flip` (one
     byte of the body changed), `unconditional` (If-None-Match ignored).
     """
@@ -43,6 +44,15 @@ class FlakyS3:
     seen: list[str] = field(default_factory=list)
     down: bool = False
     lock: Lock = field(default_factory=Lock)
+
+    def reset(self) -> None:
+        """End all troubles, forget what was seen, and begin with one empty bucket."""
+        with self.lock:
+            self.troubles, self.seen, self.down = [], [], False
+        for method, path in (("POST", "/moto-api/reset"), ("PUT", "/bucket")):
+            request = urllib.request.Request(self.url + path, method=method, data=b"")
+            urllib.request.urlopen(request, timeout=10).close()
+        self.seen.clear()
 
     def trouble(self, pattern: str, kind: str, times: int = 1) -> None:
         self.troubles.append(Trouble(pattern, kind, times))
@@ -135,5 +145,6 @@ class _Body:
 
 if __name__ == "__main__":
     with flaky_s3() as served:
+        served.reset()
         print(served.url, flush=True)
         sys.stdin.read()

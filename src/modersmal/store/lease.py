@@ -133,7 +133,7 @@ class Lease:
             yield self
         finally:
             ended.set()
-            thread.join(timeout=5.0)
+            thread.join(timeout=2.0)
 
     def release(self) -> None:
         """Give the lease up, so that another need not wait. Raises StoreError."""

@@ -16,6 +16,7 @@ from modersmal.store.trouble import Damaged
 PART_BYTES = 16 << 20  # S3 takes at least 5 MiB and at most 10,000 parts
 _MOST_PARTS = 9_000
 _AT_ONCE = 4
+READ_TIMEOUT_S = 60.0
 _DELETE_AT_ONCE = 1_000
 _MD5_ETAG = re.compile(r"[0-9a-f]{32}(-\d+)?")
 
@@ -29,7 +30,7 @@ def open_s3(url: str, backoff: Backoff) -> "S3":
             # Waiting and trying again happens in one place, ours.
             "retries": {"total_max_attempts": 1},
             "connect_timeout": 10,
-            "read_timeout": 60,
+            "read_timeout": READ_TIMEOUT_S,
             # Every part carries its MD5; the newer checksums puzzle many stores that are not AWS.
             "request_checksum_calculation": "when_required",
             "response_checksum_validation": "when_required",

@@ -89,6 +89,11 @@ def _work_folder() -> Path:
     """Where the folders for remote stores are, on this machine's disk."""
     if chosen := os.environ.get(WORK_VARIABLE):
         return Path(chosen).expanduser()
+    return cache_folder() / "workspaces"
+
+
+def cache_folder() -> Path:
+    """What is modersmal's in the platform's folder for things that can be had again."""
     home = Path.home()
     if sys.platform == "darwin":
         cache = home / "Library" / "Caches"
@@ -96,4 +101,4 @@ def _work_folder() -> Path:
         cache = Path(os.environ.get("LOCALAPPDATA", home / "AppData" / "Local"))
     else:
         cache = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
-    return cache / "modersmal" / "workspaces"
+    return cache / "modersmal"
