@@ -51,12 +51,14 @@ def peak_learning_rate(config: WhisperConfig, setting: float | None) -> tuple[fl
     return size.learning_rate, f"the model's size is {size.name}"
 
 
-def learning_rate(step: int, peak: float, config: TrainConfig) -> float:
-    """The learning rate of optimiser step `step`, counted from 0.
+def warmup_steps(config: TrainConfig, steps: int) -> int:
+    """The warm-up of a run of so many steps: at most a fifth of it."""
+    return min(config.warmup_steps, int(steps * _WARMUP_SHARE))
 
-    The warm-up takes at most a fifth of the run.
-    """
-    warmup = min(config.warmup_steps, int(config.max_steps * _WARMUP_SHARE))
+
+def learning_rate(step: int, peak: float, config: TrainConfig) -> float:
+    """The learning rate of optimiser step `step`, counted from 0, as the recipe has it."""
+    warmup = warmup_steps(config, config.max_steps)
     if step < warmup:
         return peak * (step + 1) / (warmup + 1)
     if config.schedule == "constant":

@@ -1,0 +1,124 @@
+"""The pace of a run: which learning rate comes next, how many steps there are, when to pause.
+
+Two ways to meet the end of a session, `on_deadline` of the recipe: `pause` saves in time, to be
+continued; `finish` plans the decay so that the last step that fits has learning rate zero. Such a
+plan is made from measured durations, so it is a decision of the journal, and is made again when the
+speed changes or time was lost. A run that goes back to a checkpoint follows the decisions that lie
+ahead, as long as they still lead to the end in time.
+"""
+
+from typing import Literal
+
+from modersmal.errors import TrainingError
+from modersmal.progress import duration
+from modersmal.train.budget import Budget
+from modersmal.train.journal import Journal
+from modersmal.train.schedule import Schedule, Turn
+
+DECAY = "decay"
+_MEASURED_STEPS = 4  # from here on a plan is made
+_SHORTER, _LONGER = 0.05, 0.1  # share of the steps left by which a plan may be wrong
+_LONGER_STEPS = 3
+_EVER = 2**62
+_MODEL_TOO = 2  # saves: the last checkpoint, and the finished model
+
+Mode = Literal["pause", "finish"]
+
+
+class Pace:
+    """What the training asks before each step.
+
+    `evaluations` is how much decoding must fit in after the last step of a run that finishes, in
+    dev scores.
+    """
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        journal: Journal,
+        budget: Budget | None = None,
+        mode: Mode = "pause",
+        *,
+        evaluations: float = 0.0,
+    ) -> None:
+        self._schedule, self._journal = schedule, journal
+        self._budget, self._mode, self._evaluations = budget, mode, evaluations
+
+    def rate(self, step: int) -> float:
+        """The learning rate of optimiser step `step`, counted from 0."""
+        return self._schedule.rate(step, self._turn(step))
+
+    def end(self, step: int) -> int:
+        """How many steps the run has in all, as is planned when `step` are done."""
+        turn = self._turn(step)
+        return self._schedule.config.max_steps if turn is None else turn.last_step + 1
+
+    def plan(self, step: int) -> Turn | None:
+        """Before a step: plan the decay anew where it would not end when the time does."""
+        if self._budget is None or self._mode != "finish" or step >= self.end(step):
+            return None
+        planned = self._last_step(_EVER)
+        wanted = self._last_step_that_fits(self._budget, step, planned)
+        left = planned - step
+        shorter = planned - wanted > _SHORTER * left
+        longer = wanted - planned > max(_LONGER_STEPS, _LONGER * left)
+        if not (shorter or longer):
+            return None
+        turn = self._schedule.turn(step, self._turn(step), wanted)
+        basis = (
+            f"{duration(self._budget.left_s)} left, {self._budget.usual_s('step'):.3g} s a step, "
+            f"{duration(self._budget.closing_s(_MODEL_TOO, self._evaluations))} to close"
+        )
+        self._journal.record(step, DECAY, turn.to_json(), basis)
+        return turn
+
+    def must_pause(self, step: int) -> bool:
+        """Whether there is no time for another step.
+
+        Raises:
+            TrainingError: there is no time for a single one in this session.
+        """
+        saves = _MODEL_TOO if step + 1 == self.end(step) else 1
+        if self._budget is None or self._budget.fits("step", saves=saves):
+            return False
+        if self._budget.steps == 0:
+            raise TrainingError(
+                f"{duration(self._budget.left_s)} are too short for a step and for saving "
+                f"(about {duration(self._budget.closing_s())}); the run stays at step {step}, give "
+                "it more time"
+            )
+        return True
+
+    def may_evaluate(self, step: int) -> bool:
+        """Whether a dev score after `step` steps fits in, with what must follow it."""
+        if self._budget is None:
+            return True
+        if step == self.end(step):
+            return self._budget.fits("evaluation", saves=_MODEL_TOO)
+        if self._mode == "pause":
+            return self._budget.fits("evaluation")
+        return self._budget.fits(
+            "evaluation", "step", saves=_MODEL_TOO, evaluations=self._evaluations
+        )
+
+    def is_over(self) -> bool:
+        """Whether work that can be given up must be given up, so that closing fits in."""
+        return self._budget is not None and not self._budget.fits()
+
+    def _turn(self, step: int) -> Turn | None:
+        """The plan that holds at a step; None: the recipe's."""
+        decision = self._journal.latest(step, DECAY)
+        return None if decision is None else Turn(decision.step, **decision.value)
+
+    def _last_step(self, step: int) -> int:
+        return self.end(step) - 1
+
+    def _last_step_that_fits(self, budget: Budget, step: int, planned: int) -> int:
+        """The best last step to aim for; this one, where only one more is sure to fit."""
+        if not budget.fits("step", "step", saves=_MODEL_TOO, evaluations=self._evaluations):
+            return step
+        if budget.steps <= _MEASURED_STEPS:
+            return planned
+        config = self._schedule.config
+        fitting = budget.steps_that_fit(config.evaluate_every, _MODEL_TOO, self._evaluations)
+        return min(step + max(1, fitting) - 1, config.max_steps - 1)
