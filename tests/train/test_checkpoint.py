@@ -54,7 +54,7 @@ def remote(tmp_path):
 
 
 def save(learner, folder, step, token=1, **state):
-    with Saver(folder, keep=10, token=token) as saver:
+    with Saver(Checkpoints(folder), keep=10, token=token) as saver:
         saver.save(State(step, **state), learner.model, learner.optimizer)
     return folder / str(Name(step, token))
 

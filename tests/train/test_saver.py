@@ -25,7 +25,7 @@ class Uploaded:
     """Takes checkpoints as the queue of uploads does, and confirms when told to."""
 
     def __init__(self):
-        self.taken, self.confirmed, self.closed = [], [], False
+        self.taken, self.confirmed, self.handed_over = [], [], []
 
     def put(self, folder, name):
         store.verify_manifest(folder)
@@ -34,9 +34,6 @@ class Uploaded:
     def drain(self, timeout_s):
         self.confirmed = list(self.taken)
         return True
-
-    def close(self):
-        self.closed = True
 
 
 @pytest.fixture
@@ -69,7 +66,7 @@ def save_and_wait(saver, *saved):
 
 def test_what_was_saved_is_of_the_moment_of_saving(model, optimizer, tmp_path):
     before = {name: value.clone() for name, value in model.named_parameters()}
-    with Saver(tmp_path) as saver:
+    with Saver(Checkpoints(tmp_path)) as saver:
         saver.save(State(3), model, optimizer)
         with torch.no_grad():
             for value in model.parameters():
@@ -86,7 +83,7 @@ def test_what_was_saved_is_of_the_moment_of_saving(model, optimizer, tmp_path):
 def test_training_waits_for_the_copy_alone_and_a_second_save_for_the_first(tmp_path):
     model = torch.nn.Linear(LARGE // 1024, 1024, bias=False)
     optimizer = torch.optim.AdamW(model.parameters())
-    with Saver(tmp_path) as saver:
+    with Saver(Checkpoints(tmp_path)) as saver:
         saver.save(State(1), model, optimizer)
         saver.wait_written()  # the buffer is there from here on
         saver.poll()
@@ -106,7 +103,7 @@ def test_training_waits_for_the_copy_alone_and_a_second_save_for_the_first(tmp_p
 
 
 def test_the_newest_and_the_best_stay(model, optimizer, tmp_path):
-    with Saver(tmp_path, keep=2) as saver:
+    with Saver(Checkpoints(tmp_path), keep=2) as saver:
         for step in (10, 20, 30, 40):
             saver.save(State(step, best=Best(10, 0.2, "wer")), model, optimizer)
     assert Checkpoints(tmp_path).steps() == [10, 30, 40]
@@ -115,7 +112,7 @@ def test_the_newest_and_the_best_stay(model, optimizer, tmp_path):
 
 def test_a_full_disk_comes_up_and_earlier_ones_stay(model, optimizer, tmp_path, monkeypatch):
     monkeypatch.setenv("MODERSMAL_FAULT", "checkpoint.after-optimizer.safetensors:2:enospc")
-    with Saver(tmp_path) as saver:
+    with Saver(Checkpoints(tmp_path)) as saver:
         saver.save(State(1), model, optimizer)
         saver.save(State(2), model, optimizer)
         with pytest.raises(StoreError, match=r"the disk is full: .*step-00000002"):
@@ -126,7 +123,7 @@ def test_a_full_disk_comes_up_and_earlier_ones_stay(model, optimizer, tmp_path, 
 
 
 def test_a_writer_that_was_killed_comes_up(model, optimizer, tmp_path):
-    with Saver(tmp_path) as saver:
+    with Saver(Checkpoints(tmp_path)) as saver:
         saver.save(State(1), model, optimizer)
         saver.wait_written()
         os.kill(writer_pid(), signal.SIGKILL)
@@ -137,7 +134,7 @@ def test_a_writer_that_was_killed_comes_up(model, optimizer, tmp_path):
 
 def test_memory_is_made_ready_before_the_first_save(model, optimizer, tmp_path):
     size = checkpoint.full_bytes(model)
-    with Saver(tmp_path) as saver:
+    with Saver(Checkpoints(tmp_path)) as saver:
         saver.reserve(size)
         assert saver.wait_written(20)
         assert os.fstat(saver._snapshot.descriptor).st_blocks * 512 >= size
@@ -148,24 +145,24 @@ def test_memory_is_made_ready_before_the_first_save(model, optimizer, tmp_path):
 
 def test_finished_ones_are_uploaded_and_their_confirmation_is_told(model, optimizer, tmp_path):
     uploads = Uploaded()
-    with Saver(tmp_path, token=7, uploads=uploads, prefix="runs/x/checkpoints") as saver:
+    checkpoints = Checkpoints(tmp_path, prefix="checkpoints")
+    with Saver(checkpoints, token=7, uploads=uploads) as saver:
         saver.save(State(5), model, optimizer)
         saver.wait_written()
-        assert uploads.taken == ["runs/x/checkpoints/step-00000005.t00000007"]
+        assert uploads.taken == ["checkpoints/step-00000005.t00000007"]
         assert [event.kind for event in saver.poll()] == ["saved"]
         assert saver.drain(10)
         assert [(event.kind, event.name) for event in saver.poll()] == [("confirmed", Name(5, 7))]
-    assert uploads.closed
 
 
 def test_a_killed_training_takes_its_writer_along(tmp_path):
     script = textwrap.dedent("""
         import sys, time, torch
         from pathlib import Path
-        from modersmal.train.checkpoint import State
+        from modersmal.train.checkpoint import Checkpoints, State
         from modersmal.train.saver import Saver
         model = torch.nn.Linear(24 * 1024, 1024)
-        saver = Saver(Path(sys.argv[1]))
+        saver = Saver(Checkpoints(Path(sys.argv[1])))
         saver.save(State(1), model, torch.optim.AdamW(model.parameters()))
         print(saver._writer._process.pid, flush=True)
         time.sleep(60)
@@ -194,7 +191,7 @@ def alive(pid):
 
 def test_the_state_is_what_was_given(model, optimizer, tmp_path):
     state = State(5, Best(5, 1 / 3, "cer"), 5, 0.1, {"scale": 2.0}, {"a": None}, {"b": ["å"]})
-    with Saver(tmp_path) as saver:
+    with Saver(Checkpoints(tmp_path)) as saver:
         saver.save(state, model, optimizer)
     folder = tmp_path / str(Name(5, 1))
     assert checkpoint.read_state(folder) == state

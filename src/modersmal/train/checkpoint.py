@@ -86,9 +86,9 @@ class Name:
 class RemoteFolders(Protocol):
     """What loading needs of a remote."""
 
-    def list(self, prefix: str) -> list[str]: ...
-
     def get_folder(self, name: str, local: Path) -> None: ...
+
+    def list(self, prefix: str) -> list[str]: ...
 
 
 @dataclass(frozen=True)
@@ -105,9 +105,23 @@ class Checkpoints:
 
     def names(self) -> list[Name]:
         """All that are counted, here or there, the oldest first; not yet known to be whole."""
-        found = {*_names(path.name for path in self.folder.glob("step-*")), *self._remote_names()}
-        counted = set(self.counted([str(name) for name in found]))
-        return sorted(name for name in found if str(name) in counted)
+        return sorted({*self.local_names(), *self.remote_names()})
+
+    def local_names(self) -> list[Name]:
+        """Those here, the oldest first."""
+        return self._counting(path.name for path in self.folder.glob("step-*"))
+
+    def remote_names(self) -> list[Name]:
+        """Those in the remote whose manifest, which comes last, is there; the oldest first."""
+        if self.remote is None:
+            return []
+        mark = f"/{store.MANIFEST}"
+        listed = self.remote.list(self.prefix)
+        return self._counting(
+            name.removesuffix(mark).removeprefix(f"{self.prefix}/")
+            for name in listed
+            if name.endswith(mark)
+        )
 
     def steps(self) -> list[int]:
         """Steps that have a checkpoint, rising."""
@@ -130,20 +144,15 @@ class Checkpoints:
         try:
             store.verify_manifest(folder)
         except StoreError:
-            if self.remote is None or name not in self._remote_names():
+            if self.remote is None or name not in self.remote_names():
                 raise
             self.remote.get_folder(f"{self.prefix}/{name}", folder)
             store.verify_manifest(folder)
         return folder
 
-    def _remote_names(self) -> set[Name]:
-        """Those whose manifest is there: it comes last."""
-        if self.remote is None:
-            return set()
-        below = f"{self.prefix}/"
-        listed = (name.removeprefix(below) for name in self.remote.list(self.prefix))
-        manifest = f"/{store.MANIFEST}"
-        return _names(name.removesuffix(manifest) for name in listed if name.endswith(manifest))
+    def _counting(self, names: Iterable[str]) -> list[Name]:
+        known = [name for name in names if Name.parse(name)]
+        return sorted(parsed for name in self.counted(known) if (parsed := Name.parse(name)))
 
 
 def load_newest(
@@ -232,10 +241,6 @@ def load_weights(folder: Path, model: nn.Module) -> None:
     with torch.no_grad():
         for name, value in own.items():
             value.copy_(weights[name])
-
-
-def _names(names: Iterable[str]) -> set[Name]:
-    return {parsed for name in names if (parsed := Name.parse(name))}
 
 
 def _weights(model: nn.Module) -> dict[str, Tensor]:

@@ -12,18 +12,18 @@ from modersmal.errors import Stopped, TrainingError
 from modersmal.progress import Advance, progress
 from modersmal.store.faults import fault
 from modersmal.train.batch import Loader, StepBatch
-from modersmal.train.checkpoint import Best, Checkpoints, State
+from modersmal.train.checkpoint import Best, State
 from modersmal.train.dev import DevScore, DevSet
 from modersmal.train.journal import Journal
 from modersmal.train.learner import Learner, StepResult
 from modersmal.train.log import MetricsLog
 from modersmal.train.optim import learning_rate
-from modersmal.train.saver import Saver
+from modersmal.train.saver import Event, Saver
 from modersmal.train.stopping import StopNow, Wish
 
 _MOST_SKIPPED = 50  # float16's loss scale halves at each, from 65,536: by then it is hopeless
 _SMOOTHING = 0.95
-_UPLOAD_S = 5.0  # what a signal leaves time for; the local checkpoint is what it must have
+_UPLOAD_S = 2.0  # what a signal leaves time for; the local checkpoint is what it must have
 DEVICE_BATCH_S = "device_batch_s"
 
 
@@ -56,11 +56,14 @@ class Loop:
         peak_learning_rate: float,
         say: Callable[[str], None],
         on_step: Callable[[StepReport], None] | None,
+        on_saved: Callable[[Event], None],
+        still_ours: Callable[[], None],
     ) -> None:
         self.learner, self.loader, self.dev, self.state = learner, loader, dev, state
         self.saver, self.journal = saver, journal
         self.config: TrainConfig = learner.config
         self._run, self._say, self._on_step = run, say, on_step
+        self._on_saved, self._still_ours = on_saved, still_ours
         self._batches_per_epoch = batches_per_epoch
         self._peak = peak_learning_rate
         self._saved_step = state.step  # nothing to save before the first step
@@ -72,6 +75,7 @@ class Loop:
 
         Raises:
             Stopped: `wish` asked for it; everything is saved.
+            Held: another machine has taken the lease.
             TrainingError: the loss became something that is not a number, or memory is too small.
             StoreError: a checkpoint could not be written; the earlier ones are intact.
         """
@@ -92,12 +96,31 @@ class Loop:
                     self._advance_to(batch, began_s, log, advance)
                     fault("train.after-step")
                     self._milestone(log, wish, advance)
-                    self.saver.poll()
+                    self._attend()
                     began_s = time.monotonic()
             finally:
                 steps.close()
-        self.saver.wait_written()
+        self._upload_last(wish)
         return self.state
+
+    def _attend(self) -> None:
+        """Hear what became of checkpoints, and whether the lease is still ours."""
+        self._still_ours()
+        for event in self.saver.poll():
+            self._on_saved(event)
+
+    def _upload_last(self, wish: Wish) -> None:
+        """Wait until everything is where it counts; a stop is heeded, since all is on the disk."""
+        self.saver.wait_written()
+        self._attend()
+        try:
+            with wish.at_once():
+                if not self.saver.drain(0):
+                    self._say("Uploading the last checkpoint")
+                    self.saver.drain()
+        except StopNow:
+            raise self._stopped() from None
+        self._attend()
 
     def _advance_to(
         self, batch: StepBatch, began_s: float, log: MetricsLog, advance: Advance
@@ -153,7 +176,7 @@ class Loop:
         if sound and self._skipped < _MOST_SKIPPED:
             return
         self.saver.wait_written()
-        saved = Checkpoints(self.saver.folder).steps()
+        saved = [name.step for name in self.saver.checkpoints.local_names()]
         kept = f"the checkpoint of step {saved[-1]} is intact" if saved else "nothing was saved yet"
         raise TrainingError(
             f"the loss is not a number at step {self.state.step + 1} ({kept}); lower "
@@ -217,6 +240,7 @@ class Loop:
         """Save everything, and return what to raise."""
         self._save()
         self.saver.wait_written()
+        self._attend()
         if not self.saver.drain(_UPLOAD_S):
             self._say(
                 "The last checkpoint is on this machine's disk and not yet in the store; it is "

@@ -13,6 +13,7 @@ import os
 import select
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -25,7 +26,7 @@ from torch import nn
 from modersmal.errors import StoreError
 from modersmal.store.faults import fault
 from modersmal.train import checkpoint
-from modersmal.train.checkpoint import Name, State
+from modersmal.train.checkpoint import Best, Checkpoints, Name, State
 from modersmal.train.snapshot import Snapshot
 
 _ENDING_S = 5.0
@@ -37,29 +38,32 @@ class Uploads(Protocol):
     @property
     def confirmed(self) -> list[str]: ...
 
+    @property
+    def handed_over(self) -> list[str]: ...
+
     def put(self, folder: Path, name: str) -> None: ...
 
-    def drain(self, timeout_s: float | None) -> bool: ...
-
-    def close(self) -> None: ...
+    def drain(self, timeout_s: float) -> bool: ...
 
 
 @dataclass(frozen=True)
 class Event:
-    """What became of a checkpoint: written here, or confirmed by the remote.
+    """What became of a checkpoint: written here, confirmed by the remote, or handed over to one
+    that does not tell.
 
-    `seconds` is how long writing it took, behind the training's back.
+    `seconds` is how long that took, behind the training's back; `best` was the best by then.
     """
 
-    kind: Literal["saved", "confirmed"]
+    kind: Literal["saved", "confirmed", "handed over"]
     name: Name
+    best: Best | None = None
     seconds: float = 0.0
 
 
 class Saver:
-    """Writes checkpoints of a run into `folder`, named with `token`, and keeps the newest `keep`.
+    """Writes checkpoints of a run, named with `token`, and keeps the newest `keep`.
 
-    `uploads` takes each to the remote, under `prefix`.
+    `uploads` takes each to the remote of `checkpoints`; closing it is left to whoever made it.
 
     Raises:
         StoreError: from every method but `close`, where a checkpoint could not be written; the
@@ -68,18 +72,17 @@ class Saver:
 
     def __init__(
         self,
-        folder: Path,
+        checkpoints: Checkpoints,
         *,
         keep: int = 2,
         token: int = 1,
         uploads: Uploads | None = None,
-        prefix: str = "",
     ) -> None:
-        self.folder, self._keep, self._token = folder, keep, token
-        self._uploads, self._prefix = uploads, prefix
-        self._uploaded: dict[str, Name] = {}  # not yet confirmed, by their names there
+        self.checkpoints, self._keep, self._token = checkpoints, keep, token
+        self._uploads = uploads
+        self._uploading: dict[str, tuple[Name, Best | None, float]] = {}  # by their names there
         self._snapshot = Snapshot()
-        self._writer = _Writer(folder, self._snapshot.descriptor)
+        self._writer = _Writer(checkpoints.folder, self._snapshot.descriptor)
         self._pending: State | None = None
         self._events: list[Event] = []
 
@@ -105,7 +108,7 @@ class Saver:
     def poll(self) -> list[Event]:
         """What has happened since the last call; does not wait."""
         self._hear(0)
-        self._note_confirmed()
+        self._note_uploaded()
         events, self._events = self._events, []
         return events
 
@@ -126,17 +129,20 @@ class Saver:
             return False
         if self._uploads is None:
             return True
-        left_s = None if timeout_s is None else max(0.0, timeout_s - (time.monotonic() - began_s))
-        drained = self._uploads.drain(left_s)
-        self._note_confirmed()
-        return drained
+        timeout_s = threading.TIMEOUT_MAX if timeout_s is None else timeout_s
+        return self._uploads.drain(max(0.0, timeout_s - (time.monotonic() - began_s)))
+
+    def upload(self, name: Name, best: Best | None) -> None:
+        """Have a checkpoint that is on the disk taken to the remote, if there is one."""
+        if self._uploads:
+            there = f"{self.checkpoints.prefix}/{name}"
+            self._uploading[there] = name, best, time.monotonic()
+            self._uploads.put(self.checkpoints.folder / str(name), there)
 
     def close(self) -> None:
         """End the writer; what is not written yet is given up."""
         self._writer.close()
         self._snapshot.close()
-        if self._uploads:
-            self._uploads.close()
 
     def __enter__(self) -> "Saver":
         return self
@@ -160,19 +166,22 @@ class Saver:
     def _written(self, state: State, seconds: float) -> None:
         self._pending = None
         name = Name(state.step, self._token)
-        self._events.append(Event("saved", name, seconds))
-        if self._uploads:
-            there = f"{self._prefix}/{name}"
-            self._uploaded[there] = name
-            self._uploads.put(self.folder / str(name), there)
-        here = checkpoint.Checkpoints(self.folder).names()
+        self._events.append(Event("saved", name, state.best, seconds))
+        self.upload(name, state.best)
+        here = self.checkpoints.local_names()
         if old := checkpoint.superseded(here, self._keep, state.best):
             self._writer.order({"remove": [str(name) for name in old]})
 
-    def _note_confirmed(self) -> None:
-        if self._uploads and self._uploaded:
-            for there in set(self._uploads.confirmed) & self._uploaded.keys():
-                self._events.append(Event("confirmed", self._uploaded.pop(there)))
+    def _note_uploaded(self) -> None:
+        if self._uploads and self._uploading:
+            self._note("confirmed", self._uploads.confirmed)
+            self._note("handed over", self._uploads.handed_over)
+
+    def _note(self, kind: Literal["confirmed", "handed over"], there: list[str]) -> None:
+        for found in there:
+            if found in self._uploading:
+                name, best, began_s = self._uploading.pop(found)
+                self._events.append(Event(kind, name, best, time.monotonic() - began_s))
 
 
 class _Writer:

@@ -3,7 +3,7 @@
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from modersmal.errors import CheckpointError, Stopped, StoreError, TrainingError
 from modersmal.language import resolve
 from modersmal.progress import duration
 from modersmal.store.faults import fault
+from modersmal.store.remote import Remote
 from modersmal.train import checkpoint
 from modersmal.train.batch import Loader
 from modersmal.train.checkpoint import Checkpoints, State
@@ -26,6 +27,7 @@ from modersmal.train.dev import DevSet
 from modersmal.train.examples import find_examples
 from modersmal.train.identity import identity, must_be_same, versions
 from modersmal.train.journal import JOURNAL, Journal
+from modersmal.train.keeping import RECIPE, Errands, Keeping, hold
 from modersmal.train.learner import Learner
 from modersmal.train.loop import DEVICE_BATCH_S, Loop, StepReport
 from modersmal.train.memory import default_device_batch_s, describe_memory
@@ -36,13 +38,10 @@ from modersmal.train.preflight import check_batch, check_loss, check_model
 from modersmal.train.rows import find_equal_rows
 from modersmal.train.saver import Saver
 from modersmal.train.stopping import StopNow, Wish, stop_signals
-from modersmal.train.writer import remove_drafts
 from modersmal.whisper.load import Whisper, load
 from modersmal.whisper.save import save_complete
 
-CHECKPOINTS = "checkpoints"
 MODEL = "model"
-RECIPE = "recipe.json"
 _LARGE_WIDTH = 1024  # medium: from here on a GPU trades time for memory
 
 
@@ -77,10 +76,13 @@ def train(
     corpus: Path,
     run: Path,
     on_step: Callable[[StepReport], None] | None = None,
+    *,
+    place: Remote | None = None,
 ) -> TrainResult:
     """Train as `recipe` says on the prepared `corpus`; everything of it is kept in `run`.
 
-    Started again, it goes on from the newest sound checkpoint. `on_step` sees every step.
+    `place` is the run's folder in a remote, where what counts is kept too. Started again, here or
+    on another machine, it goes on from the newest whole checkpoint. `on_step` sees every step.
 
     Raises:
         CorpusError: the corpus is missing, unfinished or has no train split.
@@ -90,17 +92,18 @@ def train(
         CheckpointError: all checkpoints are damaged.
         StoreError: the disk is full or cannot be written; earlier checkpoints are intact.
         Stopped: a signal asked for it; everything is saved.
+        Held: another machine trains this run.
     """
     opened = Corpus.open(corpus)
     _same_language(recipe, opened)
     device = choose_device(recipe.train.device)
-    with _reproducible(device), stop_signals(say) as wish:
+    with _reproducible(device), stop_signals(say) as wish, hold(run, place, say) as keeping:
         try:
             with wish.at_once():
                 parts = _set_up(recipe, opened, device)
         except StopNow:
             raise Stopped("stopped before training began; start the same command again") from None
-        result = _train(parts, run, wish, on_step)
+        result = _train(parts, keeping, wish, on_step)
     if wish.asked:
         raise Stopped(
             f"stopped when all {result.steps} steps were done: {result.model} is complete"
@@ -160,21 +163,25 @@ def _set_up(recipe: Recipe, corpus: Corpus, device: torch.device) -> _Parts:
 
 def _train(
     parts: _Parts,
-    run: Path,
+    keeping: Keeping,
     wish: Wish,
     on_step: Callable[[StepReport], None] | None,
 ) -> TrainResult:
-    recipe = parts.recipe
-    checkpoints = Checkpoints(run / CHECKPOINTS)
-    journal = Journal(run / JOURNAL)
-    remove_drafts(checkpoints.folder)
-    with Saver(checkpoints.folder, keep=recipe.train.keep) as saver:
-        saver.reserve(checkpoint.full_bytes(parts.learner.model))
-        state = _resume(parts, checkpoints, journal, run)
+    run, checkpoints, keep = keeping.run, keeping.checkpoints, parts.recipe.train.keep
+    token, size = keeping.lease.token, checkpoint.full_bytes(parts.learner.model)
+    keeping.check_room(size, keep)
+    journal, errands = Journal(run / JOURNAL, token), Errands(keeping, keep, say)
+    with (
+        closing(errands),
+        keeping.uploading(size, say) as uploads,
+        Saver(checkpoints, keep=keep, token=token, uploads=uploads) as saver,
+    ):
+        saver.reserve(size)
+        state = _resume(parts, keeping, journal, saver)
         loop = Loop(
             parts.learner,
             parts.loader,
-            _dev(recipe, parts.corpus),
+            _dev(parts.recipe, parts.corpus),
             state,
             saver,
             journal,
@@ -183,15 +190,23 @@ def _train(
             peak_learning_rate=parts.rate,
             say=say,
             on_step=on_step,
+            on_saved=errands.attend,
+            still_ours=keeping.lease.check,
         )
         state = loop.run(wish)
-    return _finish(state, parts, checkpoints, run)
+    keeping.lease.renew()  # nothing is overwritten by one who has lost it
+    result = _finish(state, parts, checkpoints, run)
+    keeping.send_logs()
+    if keeping.place is not None:
+        keeping.place.put_folder(result.model, MODEL)
+    return result
 
 
-def _resume(parts: _Parts, checkpoints: Checkpoints, journal: Journal, run: Path) -> State:
+def _resume(parts: _Parts, keeping: Keeping, journal: Journal, saver: Saver) -> State:
     """Where the run stands: at its newest whole checkpoint, or at its beginning."""
-    recipe, learner = parts.recipe, parts.learner
-    accepted: list[str] = []
+    recipe, learner, run = parts.recipe, parts.learner, keeping.run
+    checkpoints = keeping.checkpoints
+    here, accepted = checkpoints.local_names(), list[str]()
 
     def check(found: State) -> None:
         accepted.extend(
@@ -206,11 +221,15 @@ def _resume(parts: _Parts, checkpoints: Checkpoints, journal: Journal, run: Path
         name, state = loaded
         learner.load_scaler_state(state.scaler)
         journal.restore(state.decisions, name.step, name.token)
+        if name not in here:
+            keeping.fetch_logs()
+        elif name not in checkpoints.remote_names():
+            saver.upload(name, state.best)
     device_batch_s = _decide_device_batch_s(parts, journal, state.step)
-    if not loaded:
-        _preflight(parts, device_batch_s)
-    else:
+    if loaded:
         say(f"Going on from step {state.step}")
+    else:
+        _preflight(parts, device_batch_s)
     for change in accepted:
         say(f"From here on, as the recipe accepts: {change}")
     if accepted or not (run / RECIPE).is_file():
