@@ -50,6 +50,11 @@ FROZEN = {
         "recipe": ("RECIPE.toml", "Path", REQUIRED),
         "settings": ("--set KEY=VALUE...", "list[str] | None", None),
     },
+    "status": {
+        "store": ("STORE", "str", REQUIRED),
+        "watch": ("--watch", "bool", False),
+        "as_json": ("--json", "bool", False),
+    },
     "evaluate": {
         "model": ("MODEL", "str", REQUIRED),
         "corpora": ("CORPUS...", "list[Path]", REQUIRED),
@@ -86,6 +91,7 @@ SIGNATURES = {
     "workers: int = 0) -> Prepared",
     "inspect": "(corpus: str | Path, *, verify: bool = False) -> Summary",
     "train": "(recipe: str | Path, *, settings: Sequence[str] = ()) -> TrainResult",
+    "status": "(store: str | Path, *, watch: bool = False) -> Status",
     "evaluate": "(model: str, corpora: Sequence[str | Path], *, split: str = 'test', "
     "baseline: str | None = None, hypotheses: str | Path | None = None, "
     "recipe: str | Path | None = None, output: str | Path | None = None) -> Evaluation",

@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     from modersmal.doctor import Diagnosis
     from modersmal.evaluate.evaluate import Evaluation
     from modersmal.run import RunResult
+    from modersmal.status.runs import Status
     from modersmal.train.train import TrainResult
     from modersmal.transcribe.transcribe import Transcript
 
 __version__ = "0.1.0"
 __all__ = [
-    "ModersmalError", "demo", "doctor", "evaluate", "init", "inspect", "prepare", "run", "train",
-    "transcribe",
+    "ModersmalError", "demo", "doctor", "evaluate", "init", "inspect", "prepare", "run", "status",
+    "train", "transcribe",
 ]  # fmt: skip
 
 Source = str | Path
@@ -114,6 +115,16 @@ def train(recipe: Source, *, settings: Sequence[str] = ()) -> "TrainResult":
     from modersmal.train.train import train
 
     return train(loaded, loaded.corpus_folder, loaded.run_folder)
+
+
+def status(store: Source, *, watch: bool = False) -> "Status":
+    """How each run of a store (a folder or URL) stands: step, speed, what is saved, dev scores.
+
+    `watch` shows it on standard error, again and again, until interrupted.
+    """
+    from modersmal.status.status import status
+
+    return status(str(store), watch=watch)
 
 
 def evaluate(

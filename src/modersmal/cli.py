@@ -270,6 +270,22 @@ def train(
     return Answer(str(modersmal.train(recipe, settings=settings or ())))
 
 
+@command("modersmal status modersmal-store --watch")
+def status(
+    store: Annotated[
+        str, typer.Argument(metavar="STORE", help="What a recipe has as `store`: a folder or URL.")
+    ],
+    watch: Annotated[bool, typer.Option("--watch", help="Show it live until interrupted.")] = False,
+    as_json: Json = False,
+) -> Answer:
+    """Show how each run of a store stands, from anywhere.
+
+    Step, speed, time left, what is saved, who holds it, and the dev scores as a curve.
+    """
+    found = modersmal.status(store, watch=watch)
+    return Answer(_json(found) if as_json else str(found))
+
+
 @command("modersmal evaluate modersmal-store/runs/run corpora/sv --baseline openai/whisper-small")
 def evaluate(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="The model to score.")],

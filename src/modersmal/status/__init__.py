@@ -1,0 +1,1 @@
+"""Watching runs from anywhere: what a store tells (`runs`), and how it is shown (`page`)."""
