@@ -64,7 +64,7 @@ class Journal:
 
     def latest(self, step: int, kind: str) -> Decision | None:
         """What holds at this step."""
-        holding = [found for found in self._holding(kind) if found.step <= step]
+        holding = [found for found in self.holding(kind) if found.step <= step]
         return holding[-1] if holding else None
 
     def decide(self, step: int, kind: str, compute: Callable[[], Any], basis: str = "") -> Any:
@@ -103,7 +103,7 @@ class Journal:
             store.write_bytes(self._path, b"".join(map(_line, known)))
             self._decisions = known
 
-    def _holding(self, kind: str) -> list[Decision]:
+    def holding(self, kind: str) -> list[Decision]:
         """Decisions of a kind that are not void, by rising step."""
         holding: list[Decision] = []
         for found in self._decisions:
