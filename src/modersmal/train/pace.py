@@ -19,7 +19,6 @@ DECAY = "decay"
 _MEASURED_STEPS = 4  # from here on a plan is made
 _SHORTER, _LONGER = 0.05, 0.1  # share of the steps left by which a plan may be wrong
 _LONGER_STEPS = 3
-_EVER = 2**62
 _MODEL_TOO = 2  # saves: the last checkpoint, and the finished model
 
 Mode = Literal["pause", "finish"]
@@ -28,6 +27,7 @@ Mode = Literal["pause", "finish"]
 class Pace:
     """What the training asks before each step.
 
+    The journal is read once, so it must stand at the step that the run goes on from.
     `evaluations` is how much decoding must fit in after the last step of a run that finishes, in
     dev scores.
     """
@@ -43,6 +43,7 @@ class Pace:
     ) -> None:
         self._schedule, self._journal = schedule, journal
         self._budget, self._mode, self._evaluations = budget, mode, evaluations
+        self._turns = [Turn(made.step, **made.value) for made in journal.holding(DECAY)]
 
     def rate(self, step: int) -> float:
         """The learning rate of optimiser step `step`, counted from 0."""
@@ -57,19 +58,21 @@ class Pace:
         """Before a step: plan the decay anew where it would not end when the time does."""
         if self._budget is None or self._mode != "finish" or step >= self.end(step):
             return None
-        planned = self._last_step(_EVER)
+        before = self._turn(step)
+        planned = self._turns[-1].last_step if self._turns else self.end(step) - 1
         wanted = self._last_step_that_fits(self._budget, step, planned)
         left = planned - step
         shorter = planned - wanted > _SHORTER * left
         longer = wanted - planned > max(_LONGER_STEPS, _LONGER * left)
-        if not (shorter or longer):
+        if not (shorter or (longer and self._schedule.is_learning(step, before))):
             return None
-        turn = self._schedule.turn(step, self._turn(step), wanted)
+        turn = self._schedule.turn(step, before, wanted)
         basis = (
             f"{duration(self._budget.left_s)} left, {self._budget.usual_s('step'):.3g} s a step, "
             f"{duration(self._budget.closing_s(_MODEL_TOO, self._evaluations))} to close"
         )
         self._journal.record(step, DECAY, turn.to_json(), basis)
+        self._turns = [*(made for made in self._turns if made.step < step), turn]
         return turn
 
     def must_pause(self, step: int) -> bool:
@@ -107,11 +110,7 @@ class Pace:
 
     def _turn(self, step: int) -> Turn | None:
         """The plan that holds at a step; None: the recipe's."""
-        decision = self._journal.latest(step, DECAY)
-        return None if decision is None else Turn(decision.step, **decision.value)
-
-    def _last_step(self, step: int) -> int:
-        return self.end(step) - 1
+        return next((turn for turn in reversed(self._turns) if turn.step <= step), None)
 
     def _last_step_that_fits(self, budget: Budget, step: int, planned: int) -> int:
         """The best last step to aim for; this one, where only one more is sure to fit."""

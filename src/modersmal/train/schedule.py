@@ -12,6 +12,7 @@ from modersmal.config import TrainConfig
 from modersmal.train.optim import learning_rate, warmup_steps
 
 _LATE_WARMUP_SHARE = 0.1
+_LEARNING_FACTOR = 0.05
 
 
 @dataclass(frozen=True)
@@ -55,18 +56,25 @@ class Schedule:
         begin = 1.0 if turn.top > turn.step else turn.factor
         return self._fall(begin, (step - first) / (turn.last_step - first))
 
+    def is_learning(self, step: int, turn: Turn | None) -> bool:
+        """Whether more steps at about this learning rate would still teach much."""
+        return step < self._top(turn) or self.factor(step, turn) >= _LEARNING_FACTOR
+
     def turn(self, step: int, before: Turn | None, last_step: int) -> Turn:
         """Plan anew from `step` on, where `before` held: to zero at `last_step`.
 
         The factor goes on from where it is. Once it falls, it rises no more; a warm-up that the
         new plan has no time for is shortened.
         """
-        top = warmup_steps(self.config, self.config.max_steps) if before is None else before.top
+        top = self._top(before)
         if step < top:
             late = step + int((last_step - step) * _LATE_WARMUP_SHARE)
-            wanted = max(warmup_steps(self.config, last_step + 1), late)
-            top = min(warmup_steps(self.config, self.config.max_steps), wanted)
+            top = min(self._top(None), max(warmup_steps(self.config, last_step + 1), late))
         return Turn(step, self.factor(step, before), top, last_step)
+
+    def _top(self, turn: Turn | None) -> int:
+        """Where the warm-up ends."""
+        return warmup_steps(self.config, self.config.max_steps) if turn is None else turn.top
 
     def _fall(self, begin: float, done: float) -> float:
         """The decay from `begin`; `done` is how much of the way to zero lies behind."""
