@@ -77,7 +77,7 @@ def test_a_run_writes_all_that_is_promised(whole):
     assert all(report.audio_s_per_s > 0 for report in reports)
     assert {path.name for path in run.iterdir()} == {
         "recipe.json", "metrics.jsonl", "journal.jsonl", "tensorboard", "checkpoints", "model",
-        "leases",
+        "leases", "status.json",
     }  # fmt: skip
 
 

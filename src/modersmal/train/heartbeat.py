@@ -24,7 +24,7 @@ STATUS = "status.json"
 EVERY_S = 10.0
 _FORMAT = 1
 _SMOOTHING = 0.9
-_LAST_WORDS_S = 10.0  # how long the end of a run waits for its news to arrive
+_LAST_WORDS_S = 2.0  # how long the end of a run waits for its news to arrive
 
 Phase = Literal["starting", "training", "scoring", "paused", "finished", "failed"]
 

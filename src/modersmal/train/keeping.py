@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -19,6 +20,7 @@ from modersmal.store.queue import UploadQueue
 from modersmal.store.remote import Remote, local_place
 from modersmal.train import checkpoint, writer
 from modersmal.train.checkpoint import Best, Checkpoints, Name
+from modersmal.train.heartbeat import EVERY_S, STATUS, HeartbeatWriter
 from modersmal.train.journal import JOURNAL
 from modersmal.train.log import METRICS
 from modersmal.train.saver import Event
@@ -68,6 +70,19 @@ class Keeping:
             yield queue
         finally:
             queue.close()
+
+    def heartbeat(self, max_steps: int, say: Say) -> HeartbeatWriter:
+        """What tells those who watch, here and in the remote if there is one."""
+        place = self.place
+        return HeartbeatWriter(
+            self.run,
+            max_steps=max_steps,
+            token=self.lease.token,
+            send=None if place is None else partial(place.write, STATUS),
+            send_every_s=max(EVERY_S, self.lease.ttl_s / 4),  # as dear as renewing the lease
+            confirms=None if place is None else place.confirms,
+            say=say,
+        )
 
     def fetch_logs(self) -> None:
         """Take over what another machine has logged, before going on from its checkpoint."""

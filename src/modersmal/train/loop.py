@@ -14,6 +14,7 @@ from modersmal.store.faults import fault
 from modersmal.train.batch import Loader, StepBatch
 from modersmal.train.checkpoint import Best, State
 from modersmal.train.dev import DevScore, DevSet
+from modersmal.train.heartbeat import HeartbeatWriter
 from modersmal.train.journal import Journal
 from modersmal.train.learner import Learner, StepResult
 from modersmal.train.log import MetricsLog
@@ -50,6 +51,7 @@ class Loop:
         state: State,
         saver: Saver,
         journal: Journal,
+        heartbeat: HeartbeatWriter,
         *,
         run: Path,
         batches_per_epoch: int,
@@ -60,7 +62,7 @@ class Loop:
         still_ours: Callable[[], None],
     ) -> None:
         self.learner, self.loader, self.dev, self.state = learner, loader, dev, state
-        self.saver, self.journal = saver, journal
+        self.saver, self.journal, self.heartbeat = saver, journal, heartbeat
         self.config: TrainConfig = learner.config
         self._run, self._say, self._on_step = run, say, on_step
         self._on_saved, self._still_ours = on_saved, still_ours
@@ -108,6 +110,8 @@ class Loop:
         self._still_ours()
         for event in self.saver.poll():
             self._on_saved(event)
+            tell = self.heartbeat.saved if event.kind == "saved" else self.heartbeat.confirmed
+            tell(event.name.step)
 
     def _upload_last(self, wish: Wish) -> None:
         """Wait until everything is where it counts; a stop is heeded, since all is on the disk."""
@@ -142,6 +146,13 @@ class Loop:
             audio_s_per_s=batch.audio_s / took_s,
         )
         log.write(**vars(report))
+        self.heartbeat.step(
+            report.step,
+            took_s=took_s,
+            audio_s=batch.audio_s,
+            epoch=report.epoch,
+            loss=report.loss,
+        )
         if self._on_step:
             self._on_step(report)
         before = result.loss if self._smooth is None else self._smooth
@@ -210,6 +221,7 @@ class Loop:
             nonlocal done
             done += clips
             advance(0, note=f"scoring dev, clip {done} of {len(dev.rows)}")
+            self.heartbeat.scoring()
 
         with self.learner.precision.context(self.learner.device):
             return dev.score(self.learner.whisper, on_progress)
@@ -217,6 +229,7 @@ class Loop:
     def _note_score(self, found: DevScore, log: MetricsLog) -> None:
         step, best = self.state.step, self.state.best
         log.write(step, dev_wer=found.wer, dev_cer=found.cer, dev_clips=found.clips)
+        self.heartbeat.scored(step, found.metric, found.rate)
         if best is None or found.rate <= best.rate:
             best = Best(step, found.rate, found.metric)
         self.state = replace(self.state, evaluated_step=step, best=best)

@@ -25,10 +25,12 @@ from modersmal.train.batch import Loader
 from modersmal.train.checkpoint import Checkpoints, State
 from modersmal.train.dev import DevSet
 from modersmal.train.examples import find_examples
+from modersmal.train.heartbeat import HeartbeatWriter, scores_in
 from modersmal.train.identity import identity, must_be_same, versions
 from modersmal.train.journal import JOURNAL, Journal
 from modersmal.train.keeping import RECIPE, Errands, Keeping, hold
 from modersmal.train.learner import Learner
+from modersmal.train.log import read_metrics
 from modersmal.train.loop import DEVICE_BATCH_S, Loop, StepReport
 from modersmal.train.memory import default_device_batch_s, describe_memory
 from modersmal.train.optim import freeze, peak_learning_rate
@@ -103,7 +105,8 @@ def train(
                 parts = _set_up(recipe, opened, device)
         except StopNow:
             raise Stopped("stopped before training began; start the same command again") from None
-        result = _train(parts, keeping, wish, on_step)
+        with keeping.heartbeat(recipe.train.max_steps, say) as heartbeat:
+            result = _train(parts, keeping, heartbeat, wish, on_step)
     if wish.asked:
         raise Stopped(
             f"stopped when all {result.steps} steps were done: {result.model} is complete"
@@ -164,6 +167,7 @@ def _set_up(recipe: Recipe, corpus: Corpus, device: torch.device) -> _Parts:
 def _train(
     parts: _Parts,
     keeping: Keeping,
+    heartbeat: HeartbeatWriter,
     wish: Wish,
     on_step: Callable[[StepReport], None] | None,
 ) -> TrainResult:
@@ -178,6 +182,8 @@ def _train(
     ):
         saver.reserve(size)
         state = _resume(parts, keeping, journal, saver)
+        metric = state.best.metric if state.best else "wer"
+        heartbeat.begin(state.step, metric=metric, earlier=scores_in(read_metrics(run), metric))
         loop = Loop(
             parts.learner,
             parts.loader,
@@ -185,6 +191,7 @@ def _train(
             state,
             saver,
             journal,
+            heartbeat,
             run=run,
             batches_per_epoch=parts.plan.batches_per_epoch,
             peak_learning_rate=parts.rate,
