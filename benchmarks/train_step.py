@@ -89,8 +89,17 @@ class Clock(TrainerCallback):
         self.times_s.append(time.monotonic() - self._began_s)
 
 
-def trainer_speed(size: str, split: Split, rows: list[int], device_clips: int, steps: int) -> float:
-    """Seconds of audio per second of Seq2SeqTrainer; its first step warms up."""
+def trainer(
+    size: str,
+    split: Split,
+    rows: list[int],
+    device_clips: int,
+    steps: int,
+    folder: str,
+    callback: TrainerCallback,
+    **arguments: object,
+) -> Seq2SeqTrainer:
+    """A Seq2SeqTrainer whose steps each hold the clips `rows`, features computed before."""
     device = choose_device("auto")
     clips = [audio.decode(data).samples for data in split.audio_bytes(rows)]
     labels = label_ids(
@@ -104,31 +113,71 @@ def trainer_speed(size: str, split: Split, rows: list[int], device_clips: int, s
         {"input_features": one, "labels": label[1:]}
         for one, label in zip(features, labels, strict=True)
     ]
+    settings = Seq2SeqTrainingArguments(
+        folder, per_device_train_batch_size=device_clips,
+        gradient_accumulation_steps=-(-len(rows) // device_clips), max_steps=steps,
+        learning_rate=1e-5, optim="adamw_torch_fused", bf16=device.type == "cuda",
+        report_to=[], logging_strategy="no", disable_tqdm=True, use_cpu=device.type == "cpu",
+        remove_unused_columns=False, **{"save_strategy": "no"} | arguments,
+    )  # fmt: skip
+    return Seq2SeqTrainer(
+        random_model(size), settings, data_collator=collate, train_dataset=examples,
+        callbacks=[callback],
+    )  # fmt: skip
 
-    def collate(batch: list[dict]) -> dict[str, torch.Tensor]:
-        longest = max(len(one["labels"]) for one in batch)
-        padded = [one["labels"] + [-100] * (longest - len(one["labels"])) for one in batch]
-        return {
-            "input_features": torch.stack([one["input_features"] for one in batch]),
-            "labels": torch.tensor(padded),
-        }
 
+def collate(batch: list[dict]) -> dict[str, torch.Tensor]:
+    """Pad labels as the notebooks do."""
+    longest = max(len(one["labels"]) for one in batch)
+    padded = [one["labels"] + [-100] * (longest - len(one["labels"])) for one in batch]
+    return {
+        "input_features": torch.stack([one["input_features"] for one in batch]),
+        "labels": torch.tensor(padded),
+    }
+
+
+def trainer_speed(size: str, split: Split, rows: list[int], device_clips: int, steps: int) -> float:
+    """Seconds of audio per second of Seq2SeqTrainer; its first step warms up."""
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
-        arguments = Seq2SeqTrainingArguments(
-            folder, per_device_train_batch_size=device_clips,
-            gradient_accumulation_steps=-(-len(rows) // device_clips), max_steps=steps + 1,
-            learning_rate=1e-5, optim="adamw_torch_fused", bf16=device.type == "cuda",
-            report_to=[], save_strategy="no", logging_strategy="no", disable_tqdm=True,
-            use_cpu=device.type == "cpu", remove_unused_columns=False,
-        )  # fmt: skip
-        trainer = Seq2SeqTrainer(
-            random_model(size), arguments, data_collator=collate, train_dataset=examples,
-            callbacks=[clock],
-        )  # fmt: skip
-        trainer.train()
-    seconds = sum(map(len, clips)) / audio.SAMPLE_RATE
-    return seconds / float(np.mean(clock.times_s[1:]))
+        trainer(size, split, rows, device_clips, steps + 1, folder, clock).train()
+    return float(split.durations_s[rows].sum()) / float(np.mean(clock.times_s[1:]))
+
+
+def make_whisper(size: str) -> Whisper:
+    """A Whisper of that size with random weights, on the device."""
+    model = random_model(size).to(choose_device("auto"))
+    accept_variable_context(model)
+    return Whisper(
+        model=model,
+        tokenizer=tokenizer(Vocabulary.MULTILINGUAL),
+        vocabulary=Vocabulary.MULTILINGUAL,
+        mels=80,
+        name=size,
+        generation=model.generation_config,
+        folder=Path(),
+    )
+
+
+def make_learner(size: str) -> Learner:
+    whisper, device = make_whisper(size), choose_device("auto")
+    freeze(whisper.model, encoder=False)
+    return Learner(
+        whisper, TrainConfig(), device=device, precision=choose_precision(device, "auto"),
+        checkpointing=False,
+    )  # fmt: skip
+
+
+def make_plan(split: Split, clips: int, *, full: bool = False) -> Plan:
+    """Steps of about `clips` clips."""
+    return Plan(
+        rows=np.arange(len(split)),
+        durations_s=split.durations_s,
+        row_groups=split.row_group_of,
+        seed=0,
+        batch_s=clips * float(split.durations_s.mean()),
+        context=ContextRule(dynamic=not full, full_share=0.0),
+    )
 
 
 def modersmal_speed(
@@ -144,32 +193,8 @@ def modersmal_speed(
 
     The steps are taken from a planned epoch, evenly from the shortest clips to the longest.
     """
-    device = choose_device("auto")
-    plan = Plan(
-        rows=np.arange(len(split)),
-        durations_s=split.durations_s,
-        row_groups=split.row_group_of,
-        seed=0,
-        batch_s=clips * float(split.durations_s.mean()),
-        context=ContextRule(dynamic=not full, full_share=0.0),
-    )
-    model = random_model(size).to(device)
-    accept_variable_context(model)
-    freeze(model, encoder=False)
-    whisper = Whisper(
-        model=model,
-        tokenizer=tokenizer(Vocabulary.MULTILINGUAL),
-        vocabulary=Vocabulary.MULTILINGUAL,
-        mels=80,
-        name=size,
-        generation=model.generation_config,
-        folder=Path(),
-    )
-    learner = Learner(
-        whisper, TrainConfig(), device=device, precision=choose_precision(device, "auto"),
-        checkpointing=False,
-    )  # fmt: skip
-    loader = Loader(split, plan, whisper, "sv", workers=0)
+    plan, learner = make_plan(split, clips, full=full), make_learner(size)
+    loader = Loader(split, plan, learner.whisper, "sv", workers=0)
     by_length = sorted(range(plan.batches_per_epoch), key=lambda step: plan.batch(step).frames)
     learner.step(loader.load(by_length[0]), 1e-5, device_batch_s)  # warms up
     _finish_device_work()
