@@ -11,7 +11,6 @@ import json
 import os
 import re
 import shutil
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +28,7 @@ from modersmal.offline import is_offline
 from modersmal.progress import progress
 from modersmal.store.retry import Backoff
 from modersmal.store.trouble import of_the_remote, passing, plain
+from modersmal.store.workspace import cache_folder
 
 SITE = "https://mozilladatacollective.com"
 KEYS_PAGE = f"{SITE}/api-reference"
@@ -41,10 +41,7 @@ def downloads_folder() -> Path:
     """MDC_DOWNLOAD_PATH, as in Mozilla's own client; else within the platform's cache folder."""
     if chosen := os.environ.get("MDC_DOWNLOAD_PATH"):
         return Path(chosen).expanduser()
-    home = Path.home()
-    cache = {"darwin": home / "Library" / "Caches", "win32": home / "AppData" / "Local"}
-    base = os.environ.get("XDG_CACHE_HOME") or cache.get(sys.platform, home / ".cache")
-    return Path(base) / "modersmal" / "downloads"
+    return cache_folder() / "downloads"
 
 
 @dataclass(frozen=True)
@@ -122,9 +119,8 @@ class DataCollectiveRelease(CommonVoiceArchive):
         self.path = self._folder / release.filename
         self.revision = release.checksum or super().fingerprint()
         # The site's terms forbid passing releases on, whatever the licence of the clips allows.
-        self.licence = replace(
-            licence(release.licence, release.licence_url or release.page), redistributable=False
-        )
+        known = licence(release.licence, release.licence_url, redistributable=False)
+        self.licence = replace(known, url=known.url or release.page)
 
 
 def _client() -> ModuleType:

@@ -1,7 +1,8 @@
-"""A Hub on this machine that serves datasets, by ranges too; and ways for it to fail."""
+"""A Hub on this machine: datasets and models, by ranges too; and ways for it to fail."""
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ COMMIT = "a" * 40
 
 @dataclass
 class DatasetHub:
-    """Folders as dataset repositories; a number in place of a folder is a status to answer.
+    """Folders as repositories; a number in place of a folder is a status to answer.
 
     Where `head` is set, a folder holds one folder a commit, and `head` names the one that is main.
     `served` counts bytes by file. After `cut_after` bytes of a file's body the connection breaks,
@@ -41,7 +42,7 @@ def serving(hub: DatasetHub) -> Iterator[DatasetHub]:
     """Serve on loopback; `hub.endpoint` is what HF_ENDPOINT has to be."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(hub))
     server.daemon_threads = True
-    thread = Thread(target=server.serve_forever, daemon=True)
+    thread = Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     hub.endpoint = f"http://127.0.0.1:{server.server_address[1]}"
     try:
@@ -69,16 +70,18 @@ def _handler(hub: DatasetHub) -> type[BaseHTTPRequestHandler]:
         def _answer(self, body: bytes = b"") -> None:
             path = unquote(urlsplit(self.path).path).strip("/")
             hub.seen.append(f"{self.command} {path}")
-            rest = path.removeprefix("api/datasets/") if path.startswith("api/datasets/") else ""
-            name = "/".join((rest or path.removeprefix("datasets/")).split("/")[:2])
-            repo = hub.repos.get(name, 404)
-            if isinstance(repo, int):
-                code = {404: "RepoNotFound", 403: "GatedRepo"}.get(repo)
-                self._send(repo, b"{}", {"X-Error-Code": code} if code else {})
-            elif rest:
-                self._api(repo, name, rest.split("/")[2:], body)
+            api = re.fullmatch(r"api/(?:datasets|models)/([^/]+/[^/]+)/?(.*)", path)
+            file = re.fullmatch(r"(?:datasets/)?([^/]+/[^/]+)/resolve/(.*)", path)
+            asked = api or file
+            repo = hub.repos.get(asked[1], 404) if asked else 404
+            if asked is None or isinstance(repo, int):
+                status = repo if isinstance(repo, int) else 404
+                code = {404: "RepoNotFound", 403: "GatedRepo"}.get(status)
+                self._send(status, b"{}", {"X-Error-Code": code} if code else {})
+            elif api:
+                self._api(repo, api[1], api[2].split("/") if api[2] else [], body)
             else:
-                self._file(repo, path.removeprefix(f"datasets/{name}/resolve/"))
+                self._file(repo, asked[2])
 
         def _api(self, repo: Path, name: str, words: list[str], body: bytes) -> None:
             kind, revision = [*words, "main"][:2] if words else ("revision", "main")
