@@ -32,7 +32,11 @@ FROZEN = {
         "ready": ("--ready NAME", "str | None", None),
         "force": ("--force", "bool", False),
     },
-    "run": {"recipe": ("RECIPE.toml", "Path", REQUIRED)},
+    "run": {
+        "recipe": ("RECIPE.toml", "Path", REQUIRED),
+        "offline": ("--offline", "bool", False),
+    },
+    "fetch": {"recipe": ("RECIPE.toml", "Path", REQUIRED)},
     "prepare": {
         "sources": ("SOURCE...", "list[str]", REQUIRED),
         "to": ("--to CORPUS", "Path", REQUIRED),
@@ -40,6 +44,7 @@ FROZEN = {
         "language_token": ("--language-token CODE", "str | None", None),
         "codec": ("--codec", "Literal['original', 'flac', 'opus']", "original"),
         "workers": ("--workers", "int", 0),
+        "offline": ("--offline", "bool", False),
     },
     "inspect": {
         "corpus": ("CORPUS", "Path", REQUIRED),
@@ -49,6 +54,7 @@ FROZEN = {
     "train": {
         "recipe": ("RECIPE.toml", "Path", REQUIRED),
         "settings": ("--set KEY=VALUE...", "list[str] | None", None),
+        "offline": ("--offline", "bool", False),
     },
     "status": {
         "store": ("STORE", "str", REQUIRED),
@@ -63,6 +69,7 @@ FROZEN = {
         "hypotheses": ("--hypotheses FILE", "Path | None", None),
         "recipe": ("--recipe RECIPE.toml", "Path | None", None),
         "output": ("--output DIR", "Path | None", None),
+        "offline": ("--offline", "bool", False),
         "as_json": ("--json", "bool", False),
     },
     "transcribe": {
@@ -73,6 +80,7 @@ FROZEN = {
         "words": ("--words", "bool", False),
         "output": ("--output DIR", "Path | None", None),
         "overwrite": ("--overwrite", "bool", False),
+        "offline": ("--offline", "bool", False),
     },
     "doctor": {
         "store": ("--store DIR", "Path", Path()),
@@ -85,19 +93,23 @@ SIGNATURES = {
     "demo": "(directory: str | Path | None = None) -> DemoResult",
     "init": "(recipe: str | Path = 'recipe.toml', *, language: str = 'sv', "
     "language_token: str | None = None, ready: str | None = None, force: bool = False) -> Path",
-    "run": "(recipe: str | Path) -> RunResult",
+    "run": "(recipe: str | Path, *, offline: bool = False) -> RunResult",
+    "fetch": "(recipe: str | Path) -> Fetched",
     "prepare": "(sources: Sequence[str | Path], to: str | Path, *, language: str = 'sv', "
     "language_token: str | None = None, codec: Literal['original', 'flac', 'opus'] = 'original', "
-    "workers: int = 0) -> Prepared",
+    "workers: int = 0, offline: bool = False) -> Prepared",
     "inspect": "(corpus: str | Path, *, verify: bool = False) -> Summary",
-    "train": "(recipe: str | Path, *, settings: Sequence[str] = ()) -> TrainResult",
+    "train": "(recipe: str | Path, *, settings: Sequence[str] = (), offline: bool = False) "
+    "-> TrainResult",
     "status": "(store: str | Path, *, watch: bool = False) -> Status",
     "evaluate": "(model: str, corpora: Sequence[str | Path], *, split: str = 'test', "
     "baseline: str | None = None, hypotheses: str | Path | None = None, "
-    "recipe: str | Path | None = None, output: str | Path | None = None) -> Evaluation",
+    "recipe: str | Path | None = None, output: str | Path | None = None, "
+    "offline: bool = False) -> Evaluation",
     "transcribe": "(audio: Sequence[str | Path], *, model: str, language: str | None = None, "
     "format: Literal['txt', 'srt', 'vtt', 'json'] = 'txt', words: bool = False, "
-    "output: str | Path | None = None, overwrite: bool = False) -> list[Transcript]",
+    "output: str | Path | None = None, overwrite: bool = False, offline: bool = False) "
+    "-> list[Transcript]",
     "doctor": "(store: str | Path = '.') -> Diagnosis",
 }
 

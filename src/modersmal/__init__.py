@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Literal
 
 from modersmal.errors import ModersmalError
+from modersmal.offline import staying_offline
 
 if TYPE_CHECKING:
     from modersmal.corpus.inspect import Summary
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from modersmal.demo import DemoResult
     from modersmal.doctor import Diagnosis
     from modersmal.evaluate.evaluate import Evaluation
+    from modersmal.fetch import Fetched
     from modersmal.run import RunResult
     from modersmal.status.runs import Status
     from modersmal.train.train import TrainResult
@@ -25,8 +27,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "ModersmalError", "demo", "doctor", "evaluate", "init", "inspect", "prepare", "run", "status",
-    "train", "transcribe",
+    "ModersmalError", "demo", "doctor", "evaluate", "fetch", "init", "inspect", "prepare", "run",
+    "status", "train", "transcribe",
 ]  # fmt: skip
 
 Source = str | Path
@@ -56,18 +58,33 @@ def init(
     return init(recipe, language=language, language_token=language_token, ready=ready, force=force)
 
 
-def run(recipe: Source) -> "RunResult":
+def run(recipe: Source, *, offline: bool = False) -> "RunResult":
     """Do everything that a recipe says: prepare, score the base, train, evaluate.
 
-    What is done already is not done again.
+    What is done already is not done again. `offline` takes what `fetch` brought.
     """
     from modersmal.config import load_recipe
 
     loaded = load_recipe(recipe)  # what is wrong with it shows before the slow imports
 
-    from modersmal.run import run
+    with staying_offline(offline):
+        from modersmal.run import run
 
-    return run(loaded)
+        return run(loaded)
+
+
+def fetch(recipe: Source) -> "Fetched":
+    """Bring a recipe's models and data, so that the rest runs without a network.
+
+    A dataset on the Hub is prepared at once: the corpus is its only copy.
+    """
+    from modersmal.config import load_recipe
+
+    loaded = load_recipe(recipe)
+
+    from modersmal.fetch import fetch
+
+    return fetch(loaded)
 
 
 def prepare(
@@ -78,18 +95,21 @@ def prepare(
     language_token: str | None = None,
     codec: Literal["original", "flac", "opus"] = "original",
     workers: int = 0,
+    offline: bool = False,
 ) -> "Prepared":
     """Turn sources into the corpus folder `to`, every clip decoded once and checked."""
     from modersmal.config import DataConfig
-    from modersmal.corpus.prepare import prepare
 
-    return prepare(
-        [str(source) for source in sources],
-        Path(to),
-        language=language,
-        language_token=language_token,
-        data=DataConfig(codec=codec, workers=workers),
-    )
+    with staying_offline(offline):
+        from modersmal.corpus.prepare import prepare
+
+        return prepare(
+            [str(source) for source in sources],
+            Path(to),
+            language=language,
+            language_token=language_token,
+            data=DataConfig(codec=codec, workers=workers),
+        )
 
 
 def inspect(corpus: Source, *, verify: bool = False) -> "Summary":
@@ -102,7 +122,7 @@ def inspect(corpus: Source, *, verify: bool = False) -> "Summary":
     return inspect(Path(corpus), verify=verify)
 
 
-def train(recipe: Source, *, settings: Sequence[str] = ()) -> "TrainResult":
+def train(recipe: Source, *, settings: Sequence[str] = (), offline: bool = False) -> "TrainResult":
     """Fine-tune on the recipe's prepared corpus, from its newest checkpoint where there is one.
 
     `settings` override keys of the recipe, each as "KEY=VALUE", for example
@@ -112,9 +132,10 @@ def train(recipe: Source, *, settings: Sequence[str] = ()) -> "TrainResult":
 
     loaded = load_recipe(recipe, settings)
 
-    from modersmal.train.train import train
+    with staying_offline(offline):
+        from modersmal.train.train import train
 
-    return train(loaded, loaded.corpus_folder, loaded.run_folder)
+        return train(loaded, loaded.corpus_folder, loaded.run_folder)
 
 
 def status(store: Source, *, watch: bool = False) -> "Status":
@@ -136,6 +157,7 @@ def evaluate(
     hypotheses: Source | None = None,
     recipe: Source | None = None,
     output: Source | None = None,
+    offline: bool = False,
 ) -> "Evaluation":
     """Score a model by decoding a split, with 95 % intervals, and against a baseline if given.
 
@@ -147,17 +169,18 @@ def evaluate(
 
     config = EvaluateConfig() if recipe is None else load_recipe(recipe).evaluate
 
-    from modersmal.evaluate.evaluate import evaluate
+    with staying_offline(offline):
+        from modersmal.evaluate.evaluate import evaluate
 
-    return evaluate(
-        model,
-        [Path(corpus) for corpus in corpora],
-        split=split,
-        baseline=baseline,
-        hypotheses=None if hypotheses is None else Path(hypotheses),
-        config=config,
-        output=None if output is None else Path(output),
-    )
+        return evaluate(
+            model,
+            [Path(corpus) for corpus in corpora],
+            split=split,
+            baseline=baseline,
+            hypotheses=None if hypotheses is None else Path(hypotheses),
+            config=config,
+            output=None if output is None else Path(output),
+        )
 
 
 def transcribe(
@@ -169,6 +192,7 @@ def transcribe(
     words: bool = False,
     output: Source | None = None,
     overwrite: bool = False,
+    offline: bool = False,
 ) -> "list[Transcript]":
     """Transcribe files, or the audio in folders, of any length.
 
@@ -176,17 +200,18 @@ def transcribe(
     written beside their audio, or below `output`; what is there already is kept, unless
     `overwrite` is set. Without `language` it is the model's own, else detected.
     """
-    from modersmal.transcribe.transcribe import transcribe
+    with staying_offline(offline):
+        from modersmal.transcribe.transcribe import transcribe
 
-    return transcribe(
-        [Path(file) for file in audio],
-        model=model,
-        language=language,
-        format=format,
-        words=words,
-        output=None if output is None else Path(output),
-        overwrite=overwrite,
-    )
+        return transcribe(
+            [Path(file) for file in audio],
+            model=model,
+            language=language,
+            format=format,
+            words=words,
+            output=None if output is None else Path(output),
+            overwrite=overwrite,
+        )
 
 
 def doctor(store: Source = ".") -> "Diagnosis":

@@ -44,6 +44,10 @@ LanguageToken = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Offline = Annotated[
+    bool,
+    typer.Option("--offline", help="Download nothing: what `modersmal fetch` brought is used."),
+]
 RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE.toml", help="The recipe.")]
 
 
@@ -194,12 +198,21 @@ def init(
 
 
 @command("modersmal run recipe.toml")
-def run(recipe: RecipeFile) -> Answer:
+def run(recipe: RecipeFile, offline: Offline = False) -> Answer:
     """Do all that a recipe says, from sources to a scored model.
 
     Prepares, scores the base model, trains, evaluates. The same command again goes on.
     """
-    return Answer(str(modersmal.run(recipe)))
+    return Answer(str(modersmal.run(recipe, offline=offline)))
+
+
+@command("modersmal fetch recipe.toml")
+def fetch(recipe: RecipeFile) -> Answer:
+    """Bring a recipe's models and data, so that the rest runs --offline.
+
+    Datasets on the Hub (hf:) are prepared at once: the corpus is their only copy.
+    """
+    return Answer(str(modersmal.fetch(recipe)))
 
 
 @command("modersmal prepare cv-corpus-sv-SE.tar.gz --to corpora/sv")
@@ -208,8 +221,9 @@ def prepare(
         list[str],
         typer.Argument(
             metavar="SOURCE",
-            help="Common Voice releases (folder or .tar.gz), CSV/TSV/JSONL manifests, folders of "
-            "audio with same-named .txt files.",
+            help="Common Voice releases (folder, .tar.gz or mdc:ID), datasets on the Hub "
+            "(hf:OWNER/NAME[:config][@revision]), CSV/TSV/JSONL manifests, folders of audio with "
+            "same-named .txt files.",
         ),
     ],
     to: Annotated[
@@ -227,6 +241,7 @@ def prepare(
     workers: Annotated[
         int, typer.Option("--workers", min=0, help="Processes; 0: one per core.")
     ] = 0,
+    offline: Offline = False,
 ) -> Answer:
     """Turn sources into a corpus, every clip decoded and checked.
 
@@ -239,6 +254,7 @@ def prepare(
         language_token=language_token,
         codec=codec,
         workers=workers,
+        offline=offline,
     )
     return Answer(str(prepared))
 
@@ -265,9 +281,10 @@ def train(
             "--set", metavar="KEY=VALUE", help="Override a key of the recipe; may be repeated."
         ),
     ] = None,
+    offline: Offline = False,
 ) -> Answer:
     """Fine-tune on the recipe's corpus, from the newest checkpoint."""
-    return Answer(str(modersmal.train(recipe, settings=settings or ())))
+    return Answer(str(modersmal.train(recipe, settings=settings or (), offline=offline)))
 
 
 @command("modersmal status modersmal-store --watch")
@@ -318,6 +335,7 @@ def evaluate(
             "--output", metavar="DIR", help="Keep every reference and hypothesis in this folder."
         ),
     ] = None,
+    offline: Offline = False,
     as_json: Json = False,
 ) -> Answer:
     """Score a model by decoding: WER and CER with 95 % intervals."""
@@ -329,6 +347,7 @@ def evaluate(
         hypotheses=hypotheses,
         recipe=recipe,
         output=output,
+        offline=offline,
     )
     return Answer(_json(evaluation) if as_json else str(evaluation))
 
@@ -366,6 +385,7 @@ def transcribe(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace transcripts that are there already.")
     ] = False,
+    offline: Offline = False,
 ) -> Answer:
     """Transcribe audio of any length to text or subtitles."""
     transcripts = modersmal.transcribe(
@@ -376,6 +396,7 @@ def transcribe(
         words=words,
         output=output,
         overwrite=overwrite,
+        offline=offline,
     )
     for transcript in transcripts:
         if transcript.error:
