@@ -37,7 +37,7 @@ class FolderRemote:
             if path.is_file()
         ]
 
-    def get_folder(self, name, local):
+    def get_folder(self, name, local, on_progress):
         self.fetched.append(name)
         draft = local.with_name(f".draft-{local.name}")
         shutil.copytree(self.folder / name, draft)

@@ -14,8 +14,19 @@ from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 import training_process
 from modersmal.config import parse_recipe
-from modersmal.errors import CheckpointError, CorpusError, Stopped, StoreError, TrainingError
+from modersmal.errors import (
+    CheckpointError,
+    CorpusError,
+    Held,
+    RecipeError,
+    Stopped,
+    StoreError,
+    TrainingError,
+)
+from modersmal.store.lease import Lease
+from modersmal.store.remote import local_place
 from modersmal.train.checkpoint import Checkpoints
+from modersmal.train.journal import Journal
 from modersmal.train.log import read_metrics
 from modersmal.train.train import train
 from modersmal.whisper.load import load
@@ -248,6 +259,43 @@ def test_another_recipe_in_the_same_run_is_refused(
         run_training(tiny_whisper(terse=True), tiny_corpus(), whole[0], **changes)
 
 
+def test_a_change_that_is_accepted_by_name_goes_on_with_it(
+    whole, tiny_whisper, tiny_corpus, tmp_path, capfd
+):
+    run, steps = shutil.copytree(whole[0], tmp_path / "run"), []
+    changes = {"max_steps": 9, "batch_s": 7.0}
+    with pytest.raises(TrainingError, match=r'accept_changes = \["train.batch_s"\]$'):
+        run_training(
+            tiny_whisper(terse=True), tiny_corpus(), run,
+            accept_changes=["train.max_steps"], **changes,
+        )  # fmt: skip
+    accepted = ["train.max_steps", "train.batch_s"]
+    run_training(
+        tiny_whisper(terse=True), tiny_corpus(), run, steps.append,
+        accept_changes=accepted, **changes,
+    )  # fmt: skip
+    assert [report.step for report in steps] == [9]
+    assert "From here on, as the recipe accepts: train.batch_s is 7.0, was 6.0" in (
+        capfd.readouterr().err
+    )
+    run_training(tiny_whisper(terse=True), tiny_corpus(), run, **changes)  # is what it now is
+
+
+def test_a_change_that_nobody_knows_is_not_accepted(whole, tiny_whisper, tiny_corpus):
+    with pytest.raises(RecipeError, match=r"'train.batchs' \(did you mean 'train.batch_s'\?\)"):
+        run_training(
+            tiny_whisper(terse=True), tiny_corpus(), whole[0], accept_changes=["train.batchs"]
+        )
+
+
+def test_what_does_not_matter_may_change(whole, tiny_whisper, tiny_corpus, tmp_path):
+    run = shutil.copytree(whole[0], tmp_path / "run")
+    run_training(
+        tiny_whisper(terse=True), tiny_corpus(), run, device_batch_s=3.0, loader_workers=0,
+        save_every=5, keep=4, evaluate_every=8, gradient_checkpointing=True,
+    )  # fmt: skip
+
+
 def test_another_model_or_corpus_in_the_same_run_is_refused(whole, tiny_whisper, tiny_corpus):
     with pytest.raises(TrainingError, match=r"model is .*, was "):
         run_training(tiny_whisper(seed=1, terse=True), tiny_corpus(), whole[0])
@@ -370,8 +418,9 @@ def test_a_full_disk_keeps_the_earlier_checkpoints(tiny_whisper, tiny_corpus, tm
     def fill(report):
         if report.step == 3:
             for children in Path("/proc/self/task").glob("*/children"):
-                for writer in map(int, children.read_text().split()):
-                    resource.prlimit(writer, resource.RLIMIT_FSIZE, (10**6, 10**6))
+                for child in map(int, children.read_text().split()):
+                    if b"train.writer" in Path(f"/proc/{child}/cmdline").read_bytes():
+                        resource.prlimit(child, resource.RLIMIT_FSIZE, (10**6, 10**6))
 
     with pytest.raises(StoreError, match=r"the disk is full: .*step-00000004") as error:
         run_training(tiny_whisper(terse=True), tiny_corpus(dev=0), tmp_path, fill)
@@ -379,6 +428,111 @@ def test_a_full_disk_keeps_the_earlier_checkpoints(tiny_whisper, tiny_corpus, tm
     assert steps_saved(tmp_path) == [2]
     assert not list((tmp_path / "checkpoints").glob(".draft*"))
     run_training(tiny_whisper(terse=True), tiny_corpus(dev=0), tmp_path)
+
+
+def test_a_found_device_batch_is_replayed_when_memory_is_ample_again(
+    tiny_whisper, tiny_corpus, tmp_path, monkeypatch, capfd
+):
+    """Memory was short at step 3; the run is killed, goes back to step 2 and meets no shortage."""
+    from modersmal.train.learner import Learner
+
+    learn, taken = Learner.step, []
+
+    def short(self, batch, rate, device_batch_s):
+        if batch.planned.step >= 2 and device_batch_s > 4:
+            raise torch.OutOfMemoryError("out of memory")
+        return learn(self, batch, rate, device_batch_s)
+
+    def ample(self, batch, rate, device_batch_s):
+        taken.append(device_batch_s)
+        return learn(self, batch, rate, device_batch_s)
+
+    def stop(report):
+        if report.step == 3:
+            raise KeyboardInterrupt
+
+    keys = {"device_batch_s": 12.0, "max_steps": 4}
+    model, corpus = tiny_whisper(terse=True), tiny_corpus(dev=0)
+    monkeypatch.setattr(Learner, "step", short)
+    run_training(model, corpus, tmp_path / "whole", **keys)
+    with pytest.raises(KeyboardInterrupt):
+        run_training(model, corpus, tmp_path / "run", stop, **keys)
+    monkeypatch.setattr(Learner, "step", ample)
+    run_training(model, corpus, tmp_path / "run", **keys)
+    assert taken == [3.0, 3.0]
+    assert "Going on from step 2" in capfd.readouterr().err
+    assert same(weights_of(tmp_path / "run"), weights_of(tmp_path / "whole"))
+
+
+def test_on_another_machine_what_fits_is_found_anew(
+    tiny_whisper, tiny_corpus, tmp_path, monkeypatch, capfd
+):
+    from modersmal.train import train as module
+
+    model, corpus = tiny_whisper(terse=True), tiny_corpus(dev=0)
+    keys = {"schedule": "constant", "warmup_steps": 0}
+    decided = []
+    for memory, fitting, steps in (("small", 3.0, 2), ("small", 9.0, 3), ("large", 9.0, 4)):
+        monkeypatch.setattr(module, "describe_memory", lambda device, memory=memory: memory)
+        monkeypatch.setattr(
+            module, "default_device_batch_s", lambda *_, fitting=fitting, **__: (fitting, "so")
+        )
+        run_training(model, corpus, tmp_path, max_steps=steps, **keys)
+        decided.append(Journal(tmp_path / "journal.jsonl").latest(steps, "device_batch_s").value)
+    assert decided == [3.0, 3.0, 9.0]
+    assert "3 s of padded audio at a time (as was decided at step 0)" in capfd.readouterr().err
+
+
+def test_a_store_without_room_is_told_before_the_first_step(
+    tiny_whisper, tiny_corpus, tmp_path, monkeypatch
+):
+    free = shutil.disk_usage(tmp_path)._replace(free=10**6)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: free)
+    steps = []
+    with pytest.raises(StoreError, match=r"has 0\.0 GB free, and the checkpoints .* will take 0\."):
+        run_training(tiny_whisper(terse=True), tiny_corpus(dev=0), tmp_path, steps.append)
+    assert steps == []
+
+
+def test_a_stop_in_the_midst_of_decoding_does_not_wait_for_the_batch(
+    tiny_whisper, tiny_corpus, tmp_path, monkeypatch
+):
+    """One batch may take a minute on a CPU; the signal comes while it is being decoded."""
+    from modersmal.train.dev import DevSet
+
+    def slow(self, whisper, on_progress):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(30)
+
+    monkeypatch.setattr(DevSet, "score", slow)
+    began_s = time.monotonic()
+    with pytest.raises(Stopped, match="step 4"):
+        run_training(tiny_whisper(terse=True), tiny_corpus(), tmp_path)
+    assert time.monotonic() - began_s < 20
+    assert steps_saved(tmp_path)[-1] == 4
+
+
+def test_a_stop_while_the_model_is_loaded_is_heeded_at_once(
+    tiny_whisper, tiny_corpus, tmp_path, monkeypatch
+):
+    from modersmal.train import train as module
+
+    def slow(*_, **__):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(30)
+
+    monkeypatch.setattr(module, "load", slow)
+    with pytest.raises(Stopped, match="before training began"):
+        run_training(tiny_whisper(terse=True), tiny_corpus(), tmp_path)
+
+
+def test_a_run_that_is_held_elsewhere_is_left_alone(tiny_whisper, tiny_corpus, tmp_path):
+    lease = Lease.take(local_place(tmp_path), "another machine", 2.0)
+    steps = []
+    with lease.kept(), pytest.raises(Held, match=r"another machine .* holds this run"):
+        run_training(tiny_whisper(terse=True), tiny_corpus(), tmp_path, steps.append)
+    assert steps == []
+    assert not (tmp_path / "checkpoints").exists()
 
 
 def test_too_little_memory_halves_what_the_device_takes(
@@ -401,6 +555,12 @@ def test_too_little_memory_halves_what_the_device_takes(
     )
     assert refused == [12.0, 6.0]
     assert "going on with device_batch_s = 3" in capfd.readouterr().err
+    monkeypatch.setattr(Learner, "step", learn)
+    run_training(
+        tiny_whisper(terse=True), tiny_corpus(dev=0), tmp_path / "ample", device_batch_s=12.0,
+        max_steps=2,
+    )  # fmt: skip
+    assert not same(weights_of(tmp_path), weights_of(tmp_path / "ample"))  # so it has to be kept
     monkeypatch.setattr(Learner, "step", lambda *_: step(*_[:3], 100.0))
     with pytest.raises(TrainingError, match="does not fit the device's memory"):
         run_training(tiny_whisper(terse=True), tiny_corpus(dev=0), tmp_path / "none", max_steps=2)

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from modersmal import store
 from modersmal.errors import CheckpointError, StoreError
+from modersmal.progress import progress
 from modersmal.train.journal import Decision
 from modersmal.train.optim import trained
 from modersmal.train.writer import STATE
@@ -86,7 +87,7 @@ class Name:
 class RemoteFolders(Protocol):
     """What loading needs of a remote."""
 
-    def get_folder(self, name: str, local: Path) -> None: ...
+    def get_folder(self, name: str, local: Path, on_progress: Callable[[int], None]) -> None: ...
 
     def list(self, prefix: str) -> list[str]: ...
 
@@ -146,7 +147,10 @@ class Checkpoints:
         except StoreError:
             if self.remote is None or name not in self.remote_names():
                 raise
-            self.remote.get_folder(f"{self.prefix}/{name}", folder)
+            with progress(f"Fetching step {name.step}", unit="MB") as advance:
+                self.remote.get_folder(
+                    f"{self.prefix}/{name}", folder, lambda count: advance(count / 1e6)
+                )
             store.verify_manifest(folder)
         return folder
 

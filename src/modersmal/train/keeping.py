@@ -86,11 +86,11 @@ class Keeping:
 
     def fetch_logs(self) -> None:
         """Take over what another machine has logged, before going on from its checkpoint."""
-        for name in (METRICS,):
-            if self.place is not None and name in self.place.list():
-                self.place.get(name, self.run / name)
+        if self.place is not None and METRICS in self.place.list():
+            self.place.get(METRICS, self.run / METRICS)
 
     def send_logs(self) -> None:
+        """Put into the remote what the run has written down so far."""
         for name in _LOGS:
             if self.place is not None and (self.run / name).is_file():
                 self.place.write(name, (self.run / name).read_bytes())
