@@ -7,10 +7,11 @@ comments and the guide's reference is generated from them.
 import re
 import tomllib
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from modersmal.errors import RecipeError, nearest
 from modersmal.language import resolve
@@ -291,6 +292,23 @@ class TrainConfig(Section):
         description="Dev clips decoded for them, chosen once by hash; the same for every score. "
         "More is slower and surer.",
     )
+    budget: str | None = Field(
+        default=None,
+        description="How long one session may last, from its start, as in '2h50m'; unset: until "
+        "the deadline, or the limit of the platform (Colab, Kaggle, Modal, Slurm). Saving and "
+        "uploading are counted in. `--budget` sets it for one start.",
+    )
+    deadline: str | None = Field(
+        default=None,
+        description="When all must have ended, as in '2026-12-24T18:00+01:00'; without an offset, "
+        "local time. The earliest of budget, deadline and platform's limit holds.",
+    )
+    on_deadline: Literal["pause", "finish"] = Field(
+        default="pause",
+        description="Before the session ends: 'pause' saves, and the same command goes on later; "
+        "'finish' lets the learning rate fall to zero just then, so that the last step gives a "
+        "finished model, of fewer than max_steps if need be.",
+    )
     accept_changes: list[str] = Field(
         default=[],
         description="Keys that may differ from those the run was begun with, such as "
@@ -303,6 +321,17 @@ class TrainConfig(Section):
         description="Threads that read and decode clips ahead of training. Raise it where a GPU "
         "waits for data; 0: none but the training itself.",
     )
+
+    @field_validator("deadline", mode="before")
+    @classmethod
+    def _moment_as_text(cls, value: object) -> object:
+        return value.isoformat() if isinstance(value, datetime) else value
+
+    @model_validator(mode="after")
+    def _what_finishes_decays(self) -> "TrainConfig":
+        if self.on_deadline == "finish" and self.schedule == "constant":
+            raise ValueError("on_deadline = 'finish' needs a schedule that decays")
+        return self
 
 
 class EvaluateConfig(Section):
@@ -374,8 +403,9 @@ class Recipe(Section):
     )
     store: str = Field(
         default="modersmal-store",
-        description="Folder for corpora and runs. Relative paths are relative to the recipe. Put "
-        "it on a disk that outlives the machine, such as a mounted Drive.",
+        description="Where corpora and runs are kept: a folder (relative to the recipe), a mounted "
+        "Drive, or a URL (s3://BUCKET/…, gs://BUCKET/…, hf://USER/REPO). Choose one that outlives "
+        "the machine; work for a Drive or a URL is done on this machine's disk.",
     )
     name: str = Field(
         default="run",

@@ -81,7 +81,7 @@ def flaky_s3() -> Iterator[FlakyS3]:
     moto = DomainDispatcherApplication(create_backend_app)
     server = make_server("127.0.0.1", 0, _wrapped(moto, flaky), threaded=True)
     flaky.url = f"http://127.0.0.1:{server.server_port}"
-    thread = Thread(target=server.serve_forever, daemon=True)
+    thread = Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield flaky

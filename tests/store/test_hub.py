@@ -104,9 +104,11 @@ def test_of_two_contenders_one_creates_a_name(hub, quick):
 
 def test_folders_are_deleted_and_what_is_not_there_is_no_error(hub, remote, folder):
     remote.put_folder(folder, "model")
+    remote.write("models/other", b"")
+    assert len(remote.list("model")) == 3
     remote.delete("model")
     remote.delete("model")
-    assert remote.list() == []
+    assert remote.list() == ["models/other"]
 
 
 def test_a_place_that_is_no_repository_is_said():

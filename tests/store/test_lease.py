@@ -67,12 +67,11 @@ def test_a_second_one_is_told_who_holds_it_and_until_when(tmp_path):
     place = local_place(tmp_path)
     Lease.take(place, "anna's laptop", ttl_s=30)
     began_s = time.monotonic()
-    with pytest.raises(
-        Held, match=r"anna's laptop \(token 1, since .*\).*runs out at \d\d:\d\d"
-    ) as e:
+    said = r"anna's laptop \(token 1, since .*\).*runs out at \d\d:\d\d"
+    with pytest.raises(Held, match=said) as caught:
         Lease.take(place, "a tab", ttl_s=30, wait_s=0)
     assert time.monotonic() - began_s < 1
-    assert e.value.exit_code == 3
+    assert caught.value.exit_code == 3
 
 
 def test_a_released_lease_is_taken_at_once(tmp_path):

@@ -1,4 +1,4 @@
-"""Remotes of every kind behave alike: confirmed, whole or not at all, tried again, in plain words."""
+"""Remotes of every kind: confirmed, whole or not at all, tried again, in plain words."""
 
 import os
 import subprocess
@@ -155,7 +155,7 @@ def test_whatever_goes_wrong_once_is_mended(s3, quick, make_folder, kind, size_b
 def test_what_stays_wrong_is_a_store_error_and_is_not_counted(s3, folder, kind):
     s3.trouble("PUT .*weights.bin", kind, times=10_000)
     remote = Remote.open("s3://bucket", backoff=IMPATIENT)
-    with pytest.raises(StoreError, match="s3://bucket/model/weights.bin cannot be sent"):
+    with pytest.raises(StoreError, match=r"s3://bucket/model/weights\.bin cannot be sent"):
         remote.put_folder(folder, "model")
     s3.troubles.clear()
     assert "model/manifest.json" not in remote.list()

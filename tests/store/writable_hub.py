@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
+from urllib.parse import parse_qs, unquote
 
 LFS_FROM_BYTES = 10_000
 Files = dict[str, tuple[bytes, bool]]  # by path: content, and whether it is a large file
@@ -49,7 +50,7 @@ def writable_hub() -> Iterator[WritableHub]:
     Handler.hub = hub
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     hub.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = Thread(target=server.serve_forever, daemon=True)
+    thread = Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield hub
@@ -71,7 +72,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if self.headers.get("Transfer-Encoding") == "chunked":
             body = b"".join(iter(self._chunk, b""))
-        path = self.path.partition("?")[0].strip("/")
+        path = unquote(self.path.partition("?")[0]).strip("/")
         self.hub.seen.append(f"{self.command} {path}")
         routes = [
             (r"api/repos/create", self._create),
@@ -95,7 +96,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _create(self, body: bytes) -> None:
         wanted = json.loads(body)
         name = f"{wanted.get('organization') or 'anna'}/{wanted['name']}"
-        if not wanted.get("private"):
+        if wanted.get("visibility") != "private" and not wanted.get("private"):
             return self._send(400, b"{}", {})
         if name not in self.hub.repos:
             self.hub.commit(name, {".gitattributes": (b"x", False)}, "initial")
@@ -145,10 +146,12 @@ class _Handler(BaseHTTPRequestHandler):
                 else:
                     del files[value["path"]]
             sha = self.hub.commit(repo, files, header["summary"])
-        return self._json({"success": True, "commitOid": sha, "commitUrl": f"{self.hub.url}/c"})
+        return self._json(
+            {"success": True, "commitOid": sha, "commitUrl": f"{self.hub.url}/{repo}/commit/{sha}"}
+        )
 
     def _paths_info(self, body: bytes, repo: str, revision: str) -> None:
-        paths = json.loads(body)["paths"]
+        paths = parse_qs(body.decode())["paths"]
         files = self.hub.files(repo, revision)
         self._json([_listed(path, *files[path]) for path in paths if path in files])
 

@@ -156,7 +156,8 @@ class Lease:
 
     def counted(self, names: Iterable[str]) -> list[str]:
         """Of checkpoints' names, those that count: our own, and those adopted."""
-        return [name for name in names if self._adopting_view().counts(name)]
+        view = self._adopting_view()
+        return [name for name in names if view.counts(name)]
 
     def sweep(self, below: str = "checkpoints") -> list[str]:
         """Delete what older holders wrote in the folder `below` of the place and nobody adopted.

@@ -133,13 +133,13 @@ class UploadQueue:
         try:
             while entry := self._first():
                 if self._send(entry):
+                    fault("queue.before-remove")
+                    shutil.rmtree(entry.path, ignore_errors=True)
                     with self._changed:
                         self._entries.remove(entry)
                         done = self._confirmed if self._remote.confirms else self._handed_over
                         done.append(entry.name)
                         self._changed.notify_all()
-                    fault("queue.before-remove")
-                    shutil.rmtree(entry.path, ignore_errors=True)
         except _Closed:
             pass
         except BaseException as error:  # a fault of ours: the next call from outside raises it
@@ -163,10 +163,10 @@ class UploadQueue:
             try:
                 self._remote.put_folder(entry.path, entry.name, self._go_on)
             except StoreDamaged as error:
+                self._drop(entry, str(error))
                 with self._changed:
                     self._entries.remove(entry)
                     self._changed.notify_all()
-                self._drop(entry, str(error))
                 return False
             except StoreError as error:
                 if not failures:

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import json
 import re
 from collections.abc import Iterator
 
@@ -9,14 +10,19 @@ _REMOTE_LIBRARIES = {
     "aiobotocore", "aiohttp", "botocore", "fsspec", "gcsfs", "google", "hf_xet", "httpcore",
     "httpx", "httpx2", "huggingface_hub", "requests", "s3fs", "urllib3",
 }  # fmt: skip
+# A page of HTML where JSON was to come is what a proxy says in a server's place.
+_NETWORK = (OSError, EOFError, TimeoutError, asyncio.TimeoutError, json.JSONDecodeError)
+_OURS = (ValueError, TypeError, LookupError, AttributeError)
 _LASTING = (
     FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError,
 )  # fmt: skip
 _LASTING_NUMBERS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.ENOSYS}
 _LASTING_NAMES = {
     "HFValidationError", "NoCredentialsError", "ParamValidationError", "PartialCredentialsError",
-    "OfflineModeIsEnabled", "ProfileNotFound", "UnknownEndpointError",
+    "DefaultCredentialsError", "OfflineModeIsEnabled", "ProfileNotFound", "RefreshError",
+    "UnknownEndpointError",
 }  # fmt: skip
+_LONGEST = 300  # characters of what a server says
 _PASSING_STATUS = {408, 409, 412, 425, 429}
 
 _SECRETS = [
@@ -55,7 +61,7 @@ def plain(error: BaseException) -> str:
     for cause in [*(cause for cause in chain if isinstance(cause, OSError)), *reversed(chain)]:
         text = (cause.strerror if isinstance(cause, OSError) else None) or str(cause)
         if text.strip():
-            return without_secrets(text.strip().splitlines()[0]).rstrip(". ")
+            return without_secrets(" ".join(text.split())[:_LONGEST]).rstrip(". ")
     return type(error).__name__
 
 
@@ -86,5 +92,6 @@ def _lasting(error: BaseException) -> bool:
 
 def _remote(error: BaseException) -> bool:
     library = type(error).__module__.partition(".")[0]
-    known = (OSError, EOFError, TimeoutError, asyncio.TimeoutError)
-    return isinstance(error, known) or library in _REMOTE_LIBRARIES
+    if isinstance(error, _NETWORK):
+        return True
+    return library in _REMOTE_LIBRARIES and not isinstance(error, _OURS)
