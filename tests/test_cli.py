@@ -34,6 +34,10 @@ FROZEN = {
     },
     "run": {
         "recipe": ("RECIPE.toml", "Path", REQUIRED),
+        "rehearse": ("--rehearse", "bool", False),
+        "keep": ("--keep", "bool", False),
+        "budget": ("--budget TIME", "str | None", None),
+        "deadline": ("--deadline MOMENT", "str | None", None),
         "offline": ("--offline", "bool", False),
     },
     "fetch": {"recipe": ("RECIPE.toml", "Path", REQUIRED)},
@@ -54,6 +58,8 @@ FROZEN = {
     "train": {
         "recipe": ("RECIPE.toml", "Path", REQUIRED),
         "settings": ("--set KEY=VALUE...", "list[str] | None", None),
+        "budget": ("--budget TIME", "str | None", None),
+        "deadline": ("--deadline MOMENT", "str | None", None),
         "offline": ("--offline", "bool", False),
     },
     "status": {
@@ -93,13 +99,16 @@ SIGNATURES = {
     "demo": "(directory: str | Path | None = None) -> DemoResult",
     "init": "(recipe: str | Path = 'recipe.toml', *, language: str = 'sv', "
     "language_token: str | None = None, ready: str | None = None, force: bool = False) -> Path",
-    "run": "(recipe: str | Path, *, offline: bool = False) -> RunResult",
+    "run": "(recipe: str | Path, *, rehearse: bool = False, keep: bool = False, "
+    "budget: str | None = None, deadline: str | None = None, offline: bool = False) "
+    "-> RunResult | Rehearsal",
     "fetch": "(recipe: str | Path) -> Fetched",
     "prepare": "(sources: Sequence[str | Path], to: str | Path, *, language: str = 'sv', "
     "language_token: str | None = None, codec: Literal['original', 'flac', 'opus'] = 'original', "
     "workers: int = 0, offline: bool = False) -> Prepared",
     "inspect": "(corpus: str | Path, *, verify: bool = False) -> Summary",
-    "train": "(recipe: str | Path, *, settings: Sequence[str] = (), offline: bool = False) "
+    "train": "(recipe: str | Path, *, settings: Sequence[str] = (), "
+    "budget: str | None = None, deadline: str | None = None, offline: bool = False) "
     "-> TrainResult",
     "status": "(store: str | Path, *, watch: bool = False) -> Status",
     "evaluate": "(model: str, corpora: Sequence[str | Path], *, split: str = 'test', "

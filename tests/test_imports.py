@@ -25,7 +25,7 @@ LAYERS = [
     {"release"},
     {"serve"},
     {"launch"},
-    {"run", "fetch", "demo", "init", "doctor", "status"},
+    {"run", "rehearse", "fetch", "demo", "init", "doctor", "status"},
     {"__init__", "cli", "__main__"},
 ]
 LAYER_OF = {part: height for height, layer in enumerate(LAYERS) for part in layer}

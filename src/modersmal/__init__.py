@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, overload
 
-from modersmal.errors import ModersmalError
+from modersmal.errors import ModersmalError, RecipeError
 from modersmal.offline import staying_offline
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from modersmal.doctor import Diagnosis
     from modersmal.evaluate.evaluate import Evaluation
     from modersmal.fetch import Fetched
+    from modersmal.rehearse.result import Rehearsal
     from modersmal.run import RunResult
     from modersmal.status.runs import Status
     from modersmal.train.train import TrainResult
@@ -58,19 +59,63 @@ def init(
     return init(recipe, language=language, language_token=language_token, ready=ready, force=force)
 
 
-def run(recipe: Source, *, offline: bool = False) -> "RunResult":
+@overload
+def run(
+    recipe: Source,
+    *,
+    rehearse: Literal[False] = False,
+    keep: Literal[False] = False,
+    budget: str | None = None,
+    deadline: str | None = None,
+    offline: bool = False,
+) -> "RunResult": ...
+@overload
+def run(
+    recipe: Source,
+    *,
+    rehearse: bool,
+    keep: bool = False,
+    budget: str | None = None,
+    deadline: str | None = None,
+    offline: bool = False,
+) -> "RunResult | Rehearsal": ...
+def run(
+    recipe: Source,
+    *,
+    rehearse: bool = False,
+    keep: bool = False,
+    budget: str | None = None,
+    deadline: str | None = None,
+    offline: bool = False,
+) -> "RunResult | Rehearsal":
     """Do everything that a recipe says: prepare, score the base, train, evaluate.
 
-    What is done already is not done again. `offline` takes what `fetch` brought.
+    What is done already is not done again. `budget` ("2h50m") and `deadline`
+    ("2026-12-24T18:00+01:00") stand above the recipe's. `offline` takes what `fetch` brought. With
+    `rehearse`, a few clips go through every stage instead, in a folder of their own that is removed
+    unless `keep` is set; that tells what the real run will need.
     """
     from modersmal.config import load_recipe
 
-    loaded = load_recipe(recipe)  # what is wrong with it shows before the slow imports
+    # What is wrong with it shows before the slow imports.
+    loaded = load_recipe(recipe, _time_settings(budget, deadline))
+    if keep and not rehearse:
+        raise RecipeError("only what --rehearse made can be kept; add that, or leave --keep out")
 
     with staying_offline(offline):
+        if rehearse:
+            from modersmal.rehearse.rehearse import rehearse as rehearse_it
+
+            return rehearse_it(loaded, keep=keep)
+
         from modersmal.run import run
 
         return run(loaded)
+
+
+def _time_settings(budget: str | None, deadline: str | None) -> list[str]:
+    given = {"train.budget": budget, "train.deadline": deadline}
+    return [f'{key}="{value}"' for key, value in given.items() if value is not None]
 
 
 def fetch(recipe: Source) -> "Fetched":
@@ -122,15 +167,23 @@ def inspect(corpus: Source, *, verify: bool = False) -> "Summary":
     return inspect(Path(corpus), verify=verify)
 
 
-def train(recipe: Source, *, settings: Sequence[str] = (), offline: bool = False) -> "TrainResult":
+def train(
+    recipe: Source,
+    *,
+    settings: Sequence[str] = (),
+    budget: str | None = None,
+    deadline: str | None = None,
+    offline: bool = False,
+) -> "TrainResult":
     """Fine-tune on the recipe's prepared corpus, from its newest checkpoint where there is one.
 
     `settings` override keys of the recipe, each as "KEY=VALUE", for example
-    "train.max_steps=500".
+    "train.max_steps=500"; `budget` ("2h50m") and `deadline` ("2026-12-24T18:00+01:00") are two of
+    them.
     """
     from modersmal.config import load_recipe
 
-    loaded = load_recipe(recipe, settings)
+    loaded = load_recipe(recipe, [*settings, *_time_settings(budget, deadline)])
 
     with staying_offline(offline):
         from modersmal.train.train import train

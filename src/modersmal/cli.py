@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 import modersmal
-from modersmal.errors import EXIT_FAULT, EXIT_INTERRUPTED, EXIT_USER_ERROR, ModersmalError
+from modersmal.errors import EXIT_FAULT, EXIT_INTERRUPTED, EXIT_USER_ERROR, ModersmalError, Stopped
 
 _HUB_TOKEN = re.compile(r"hf_\w{8,}")
 
@@ -47,6 +47,20 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and no
 Offline = Annotated[
     bool,
     typer.Option("--offline", help="Download nothing: what `modersmal fetch` brought is used."),
+]
+Budget = Annotated[
+    str | None,
+    typer.Option(
+        "--budget",
+        metavar="TIME",
+        help="Save and end within this time, as in 2h50m (train.on_deadline says how).",
+    ),
+]
+Deadline = Annotated[
+    str | None,
+    typer.Option(
+        "--deadline", metavar="MOMENT", help="Save and end by then, as in 2026-12-24T18:00+01:00."
+    ),
 ]
 RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE.toml", help="The recipe.")]
 
@@ -77,9 +91,11 @@ def command(example: str) -> Callable[[Callable[..., Answer]], Callable[..., Non
             try:
                 with redirect_stdout(sys.stderr):
                     answer = function(*arguments, **options)
-                if answer.text:
+                if answer.text and _leads():
                     print(answer.text, flush=True)
                 code = answer.code
+            except Stopped as stop:
+                code = _say(str(stop), stop.exit_code) if _leads() else stop.exit_code
             except ModersmalError as error:
                 code = _say(str(error), error.exit_code)
             except KeyboardInterrupt:
@@ -94,6 +110,11 @@ def command(example: str) -> Callable[[Callable[..., Answer]], Callable[..., Non
         return guarded
 
     return register
+
+
+def _leads() -> bool:
+    """Whether this is the one of several processes (torchrun) that says what all of them did."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _say(sentence: str, code: int) -> int:
@@ -198,12 +219,36 @@ def init(
 
 
 @command("modersmal run recipe.toml")
-def run(recipe: RecipeFile, offline: Offline = False) -> Answer:
+def run(
+    recipe: RecipeFile,
+    rehearse: Annotated[
+        bool,
+        typer.Option(
+            "--rehearse",
+            help="Take 32 clips through every stage instead, apart from the real run, and say what "
+            "hours, disk and download that will need.",
+        ),
+    ] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="With --rehearse: do not remove what that made.")
+    ] = False,
+    budget: Budget = None,
+    deadline: Deadline = None,
+    offline: Offline = False,
+) -> Answer:
     """Do all that a recipe says, from sources to a scored model.
 
     Prepares, scores the base model, trains, evaluates. The same command again goes on.
     """
-    return Answer(str(modersmal.run(recipe, offline=offline)))
+    result = modersmal.run(
+        recipe,
+        rehearse=rehearse,
+        keep=keep,
+        budget=budget,
+        deadline=deadline,
+        offline=offline,
+    )
+    return Answer(str(result))
 
 
 @command("modersmal fetch recipe.toml")
@@ -281,10 +326,22 @@ def train(
             "--set", metavar="KEY=VALUE", help="Override a key of the recipe; may be repeated."
         ),
     ] = None,
+    budget: Budget = None,
+    deadline: Deadline = None,
     offline: Offline = False,
 ) -> Answer:
-    """Fine-tune on the recipe's corpus, from the newest checkpoint."""
-    return Answer(str(modersmal.train(recipe, settings=settings or (), offline=offline)))
+    """Fine-tune on the recipe's corpus, from the newest checkpoint.
+
+    On several GPUs: torchrun --nproc-per-node 2 -m modersmal train RECIPE.toml.
+    """
+    result = modersmal.train(
+        recipe,
+        settings=settings or (),
+        budget=budget,
+        deadline=deadline,
+        offline=offline,
+    )
+    return Answer(str(result))
 
 
 @command("modersmal status modersmal-store --watch")

@@ -14,10 +14,12 @@ from modersmal import __version__, store
 from modersmal.config import Recipe
 from modersmal.corpus import Corpus
 from modersmal.corpus.prepare import Prepared, prepare
-from modersmal.errors import HubError, ModelError, RecipeError
+from modersmal.errors import HubError, ModelError, RecipeError, Stopped
 from modersmal.evaluate.evaluate import evaluate
 from modersmal.evaluate.results import CorpusScore, Evaluation
-from modersmal.train.train import TrainResult, train
+from modersmal.train.budget import Limit, now_s
+from modersmal.train.ranks import world_size
+from modersmal.train.train import TrainResult, session_end, train
 from modersmal.whisper.convert import model_hash
 from modersmal.whisper.load import locate
 
@@ -66,6 +68,9 @@ def run(recipe: Recipe) -> RunResult:
     """
     if not recipe.data.sources:
         raise RecipeError("the recipe's data.sources is empty; write there what to train on")
+    if world_size() > 1:
+        raise RecipeError("run is for one process; for several, give `modersmal train` to torchrun")
+    limit = session_end(recipe.train)
     locate(recipe.model)  # a base that is missing or unreachable shows now, not after hours
     prepared = prepare(
         recipe.data.sources,
@@ -81,12 +86,25 @@ def run(recipe: Recipe) -> RunResult:
     advice = wiser_start(candidates)
     if advice:
         _say(advice)
-    trained = train(recipe, recipe.corpus_folder, recipe.run_folder)
+    _must_have_time(limit, "all before training is done")
+    trained = train(
+        recipe,
+        recipe.corpus_folder,
+        recipe.run_folder,
+        limit=limit,
+        later_audio_s=2 * scores.audio_s("test"),
+    )
+    _must_have_time(limit, "the model is trained, its scores on test are not taken yet")
     test = None
     if scores.has("test"):
         before = scores.take("base-test", recipe.model, "test")
         test = scores.take("test", str(recipe.run_folder), "test", baseline=before.output)
     return RunResult(prepared, base, candidates, advice, trained, test, recipe.run_folder)
+
+
+def _must_have_time(limit: Limit | None, where: str) -> None:
+    if limit is not None and limit.at_s <= now_s():
+        raise Stopped(f"the time is over ({limit.reason}): {where}; the same command goes on")
 
 
 def wiser_start(candidates: tuple[Evaluation, ...]) -> str:
@@ -143,6 +161,9 @@ class _Scores:
 
     def has(self, split: str) -> bool:
         return split in self.corpus.splits and len(self.corpus.split(split)) > 0
+
+    def audio_s(self, split: str) -> float:
+        return float(self.corpus.split(split).durations_s.sum()) if self.has(split) else 0.0
 
     def take(
         self, name: str, model: str, split: str, *, baseline: Path | None = None

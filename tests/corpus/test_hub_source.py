@@ -222,12 +222,14 @@ def test_a_row_cannot_point_elsewhere(hub, tmp_path):
         {"bytes": None, "path": f"file://{secret}"},
         {"bytes": None, "path": f"{hub.endpoint}/datasets/a/b/resolve/main/README.md"},
         {"bytes": None, "path": f"hf://datasets/other/set@{COMMIT}/x.wav"},
+        {"bytes": None, "path": f"file://{secret}::hf://datasets/a/b@{COMMIT}/README.md"},
+        {"bytes": None, "path": f"hf://datasets/a/b@{COMMIT}/../../../other/set/x.wav"},
     ]
-    files = {parquet("test"): table(range(5), audio=audio)}
+    files = {parquet("test"): table(range(7), audio=audio)}
     hub.repos["a/b"] = write_dataset(tmp_path / "repo", files)
     corpus = make("hf:a/b", tmp_path / "corpus")
     assert len(corpus.split("test")) == 1
-    assert [entry["reasons"] for entry in rejected(corpus.path)] == [["empty"]] * 4
+    assert [entry["reasons"] for entry in rejected(corpus.path)] == [["empty"]] * 6
 
 
 # --- Splits --------------------------------------------------------------------------------------

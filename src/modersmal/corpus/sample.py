@@ -1,7 +1,7 @@
 """A few clips of a corpus that is not prepared yet, and from them what the whole will be like.
 
 The clips are drawn evenly over all sources, by hash. Of the others, the sizes in bytes are noted,
-which tell their lengths: within a source, a second takes about the same number of bytes.
+which tell their lengths: within most sources, a second takes about the same number of bytes.
 """
 
 import heapq
@@ -15,10 +15,12 @@ import numpy as np
 from modersmal.config import DataConfig
 from modersmal.corpus.shards import Corpus
 from modersmal.corpus.sources.archive import CommonVoiceArchive
-from modersmal.corpus.sources.base import Refused, Row, Source, hash64
+from modersmal.corpus.sources.base import PART, Refused, Row, Source, hash64
 from modersmal.corpus.splits import EVALUATION_SPLITS, assign_split
 
-_TELLING_SCATTER = 0.15  # of the seconds a byte; beyond it, sizes do not tell lengths
+_HEAD_CLIPS = 200  # of each part of a dataset on the Hub: to draw others, more has to come
+_TELLING_SCATTER = 0.1  # of the lengths, from what sizes say; beyond it, they do not tell
+_SHORTEST_S = 0.1
 
 
 class Sample:
@@ -50,7 +52,7 @@ class Sample:
                 split = row.split or assign_split(row, data, language)
                 self._sizes[number, split].append(row.size)
                 read_bytes += row.size
-                drawn = (-hash64(f"{source.name}/{row.path}"), number, place, row)
+                drawn = (-_rank(source, row), number, place, row)
                 if len(best[split]) < self.clips:
                     heapq.heappush(best[split], drawn)
                 else:
@@ -86,7 +88,9 @@ class Sample:
             kept = round(len(sizes) * kept_share)
             taken = np.asarray(sizes)[np.arange(kept) * len(sizes) // max(1, kept)]
             found[split_name].append(_lengths(taken, known))
-        return {name: np.concatenate(parts) for name, parts in found.items()}
+        return {
+            name: np.concatenate(parts) for name, parts in found.items() if any(map(len, parts))
+        }
 
     def _choose(
         self, best: dict[str, list[tuple[int, int, int, Row]]]
@@ -116,14 +120,27 @@ class _Drawn(Source):
         return self._source.described()
 
 
+def _rank(source: Source, row: Row) -> int:
+    """The lowest are drawn: by hash; of a dataset on the Hub first what comes at little cost."""
+    rank = hash64(f"{source.name}/{row.path}")
+    at_hand = not _is_streamed(source) or row.position % PART < _HEAD_CLIPS
+    return rank if at_hand else rank + 2**64
+
+
+def _is_streamed(source: Source) -> bool:
+    return source.address is not None and not isinstance(source, CommonVoiceArchive)
+
+
 def _lengths(sizes: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Lengths in seconds of clips of `sizes`; `known` are (size, seconds) of the drawn ones."""
     if not len(known):
         return np.zeros(0)
     known_sizes, known_s = known.T
-    s_per_byte = known_s / np.maximum(known_sizes, 1)
-    if np.std(s_per_byte) <= _TELLING_SCATTER * np.mean(s_per_byte):
-        return sizes * (known_s.sum() / known_sizes.sum())
+    if len(known) > 2 and np.ptp(known_sizes) > 0:
+        line = np.polyfit(known_sizes, known_s, 1)
+        scatter_s = np.std(np.polyval(line, known_sizes) - known_s)
+        if scatter_s <= _TELLING_SCATTER * np.mean(known_s):
+            return np.maximum(np.polyval(line, sizes), _SHORTEST_S)
     return np.resize(known_s, len(sizes))
 
 

@@ -8,7 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -30,25 +30,31 @@ class StepBatch:
     """All that one optimiser step learns from.
 
     `clips` are (n,) float32 at 16 kHz, `labels` token ids from start-of-transcript to end-of-text.
+    Labels are those of the whole step. Of clips, those in `share` are here, and the others, which
+    last `others_s`, in other processes.
     """
 
     planned: PlannedBatch
     clips: list[np.ndarray]
     labels: list[list[int]]
+    share: slice = field(default_factory=lambda: slice(None))
+    others_s: float = 0.0
 
     @property
     def audio_s(self) -> float:
-        return sum(map(len, self.clips)) / audio.SAMPLE_RATE
+        return sum(map(len, self.clips)) / audio.SAMPLE_RATE + self.others_s
 
     def micro_batches(self, device_batch_s: float) -> Iterator["MicroBatch"]:
-        """Split into parts of at most `device_batch_s` seconds of padded audio, at least a clip."""
+        """Split what is here into parts of at most `device_batch_s` seconds of padded audio, at
+        least a clip."""
+        labels, rows = self.labels[self.share], self.planned.rows[self.share]
         size = max(1, int(device_batch_s * FRAMES_PER_S / self.planned.frames + 1e-6))
         parts = -(-len(self.clips) // size)
-        for part in np.array_split(np.arange(len(self.clips)), parts):
+        for part in np.array_split(np.arange(len(self.clips)), parts) if parts else ():
             yield collate(
                 [self.clips[place] for place in part],
-                [self.labels[place] for place in part],
-                [int(self.planned.rows[place]) for place in part],
+                [labels[place] for place in part],
+                [int(rows[place]) for place in part],
                 self.planned.frames,
             )
 
@@ -96,28 +102,41 @@ def collate(
 
 
 class Loader:
-    """Reads and decodes the clips of coming steps in `workers` threads; 0: when asked for."""
+    """Reads and decodes the clips of coming steps in `workers` threads; 0: when asked for.
+
+    Of every step, this process reads the clips in its `share`.
+    """
 
     def __init__(
-        self, split: Split, plan: Plan, whisper: Whisper, language_token: str, workers: int
+        self,
+        split: Split,
+        plan: Plan,
+        whisper: Whisper,
+        language_token: str,
+        workers: int,
+        share: slice = slice(None),
     ) -> None:
-        self.split, self.plan, self._workers = split, plan, workers
+        self.split, self.plan, self._workers, self._share = split, plan, workers, share
         self._whisper, self._language_token = whisper, language_token
         self._reading = threading.Lock()
 
-    def load(self, step: int) -> StepBatch:
-        """The batch of one step, now."""
+    def load(self, step: int, *, whole: bool = False) -> StepBatch:
+        """The batch of one step, now; if `whole`, with the clips of other processes too."""
+        share = slice(None) if whole else self._share
         planned = self.plan.batch(step)
-        rows = planned.rows.tolist()
+        rows = planned.rows[share].tolist()
+        others = np.setdiff1d(planned.rows, rows)
         with self._reading:
-            encoded = self.split.audio_bytes(rows)
-        texts = [self.split.texts[row] for row in rows]
+            encoded = self.split.audio_bytes(rows) if rows else []
+        texts = [self.split.texts[row] for row in planned.rows.tolist()]
         return StepBatch(
             planned,
             [self._decode(row, data) for row, data in zip(rows, encoded, strict=True)],
             label_ids(
                 self._whisper.tokenizer, self._whisper.vocabulary, texts, self._language_token
             ),
+            share,
+            float(self.split.durations_s[others].sum()),
         )
 
     def steps(self, first: int, last: int) -> Generator[StepBatch, None, None]:

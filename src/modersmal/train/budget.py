@@ -29,7 +29,9 @@ _DURATION = re.compile(
     r"(?:(?P<h>\d+(?:\.\d+)?)h)?(?:(?P<m>\d+(?:\.\d+)?)m)?(?:(?P<s>\d+(?:\.\d+)?)s)?"
 )
 _SECONDS = {"h": 3600, "m": 60, "s": 1}
-_ENDING_S = 120.0  # what a platform's limit leaves for ending
+_PLATFORM_S = 120.0  # by which a platform may end a session too early
+_ENDING_S = 3.0  # to end the processes and give back the lease
+_REMOTE_ENDING_S = 10.0  # and to bring the last news to a remote
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def platform_limit(
         return None
     if left_s <= 0:
         return None
-    return Limit(clock() + left_s - _ENDING_S, reason)
+    return Limit(clock() + left_s - _PLATFORM_S, reason)
 
 
 def session_limit(
@@ -198,10 +200,13 @@ class Budget:
         return math.fsum(recent) / len(recent) if recent else self._assumed[work]
 
     def closing_s(self, saves: int = 1, evaluations: float = 0.0) -> float:
-        """What it may take to save, with all that waits, to have it confirmed, and to evaluate."""
-        saving = (saves + self.unwritten) * self.slow_s("save")
-        uploading = (saves + self.unconfirmed) * self.slow_s("upload") if self._uploads else 0.0
-        return saving + uploading + evaluations * self.slow_s("evaluation")
+        """What it may take to evaluate, to save, with all that waits, to have it confirmed, and
+        to end."""
+        seconds = evaluations * self.slow_s("evaluation")
+        seconds += (saves + self.unwritten) * self.slow_s("save") + _ENDING_S
+        if self._uploads:
+            seconds += (saves + self.unconfirmed) * self.slow_s("upload") + _REMOTE_ENDING_S
+        return seconds
 
     def fits(self, *works: Work, saves: int = 1, evaluations: float = 0.0) -> bool:
         """Whether these pieces of work, and closing after them, end in time."""

@@ -15,6 +15,7 @@ from modersmal.train.batch import MicroBatch, StepBatch
 from modersmal.train.optim import make_optimizer, trained
 from modersmal.train.plan import stream
 from modersmal.train.precision import Precision
+from modersmal.train.ranks import Ranks
 from modersmal.train.rows import EqualRows
 from modersmal.whisper.load import Whisper
 from modersmal.whisper.tokens import given_ids
@@ -44,14 +45,16 @@ class Learner:
         precision: Precision,
         checkpointing: bool,
         equal_rows: EqualRows | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
-        self.whisper, self.config = whisper, config
+        self.whisper, self.config, self.ranks = whisper, config, ranks or Ranks()
         self.device, self.precision, self.checkpointing = device, precision, checkpointing
         self.model = whisper.model
         if checkpointing:
             checkpoint_activations(self.model)
         self.optimizer = make_optimizer(self.model, config.weight_decay, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision.scaled)
+        self.scaler.scale(torch.zeros((), device=device))  # have it begin, even without a clip
         self._given = given_ids(whisper.vocabulary)
         self._rows = equal_rows.to(device) if equal_rows else None
         self._loss_sum: Callable[..., Tensor] = (
@@ -59,19 +62,16 @@ class Learner:
         )
 
     def step(self, batch: StepBatch, learning_rate: float, device_batch_s: float) -> StepResult:
-        """Learn from one global batch, `device_batch_s` seconds of padded audio at a time."""
+        """Learn from one global batch, `device_batch_s` seconds of padded audio at a time.
+
+        Where there are several processes, all of them call it, each with its share of the batch.
+        """
         self.model.train()
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         self.optimizer.zero_grad(set_to_none=True)
-        targets = sum(token not in self._given for label in batch.labels for token in label[1:])
-        total = torch.zeros((), device=self.device)
-        for place, part in enumerate(batch.micro_batches(device_batch_s)):
-            _seed_dropout(self.config.seed, batch.planned.step, place)
-            features = self._masked(part, batch.planned.epoch)
-            loss = self.loss_sum(features, part) / targets
-            self.scaler.scale(loss).backward()
-            total += loss.detach()
+        total = self.ranks.together(lambda: self._backward(batch, device_batch_s))
+        self.ranks.sum_gradients((value for _, value in trained(self.model)), total)
         self.scaler.unscale_(self.optimizer)
         embeddings = self.model.proj_out.weight
         if self._rows and embeddings.grad is not None:
@@ -86,6 +86,20 @@ class Learner:
             self._rows.spread(embeddings)
         loss_value, norm_value = torch.stack([total, norm.to(total.dtype)]).tolist()
         return StepResult(loss_value, norm_value, self.scaler.get_scale() < before)
+
+    def _backward(self, batch: StepBatch, device_batch_s: float) -> Tensor:
+        """Gradients of this process's clips; returns their part of the mean loss."""
+        targets = sum(token not in self._given for label in batch.labels for token in label[1:])
+        total = torch.zeros((), device=self.device)
+        for place, part in enumerate(batch.micro_batches(device_batch_s)):
+            _seed_dropout(
+                self.config.seed, batch.planned.step, place * self.ranks.world + self.ranks.rank
+            )
+            features = self._masked(part, batch.planned.epoch)
+            loss = self.loss_sum(features, part) / targets
+            self.scaler.scale(loss).backward()
+            total += loss.detach()
+        return total
 
     def loss_sum(self, features: Tensor, part: MicroBatch) -> Tensor:
         """Sum of the negative log-likelihoods of a part's tokens, in this run's precision."""

@@ -1,7 +1,7 @@
 """The loop of a run: learn, score on dev, save, stop when asked."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,7 +18,8 @@ from modersmal.train.heartbeat import HeartbeatWriter
 from modersmal.train.journal import Journal
 from modersmal.train.learner import Learner, StepResult
 from modersmal.train.log import MetricsLog
-from modersmal.train.optim import learning_rate
+from modersmal.train.pace import Pace
+from modersmal.train.ranks import Step
 from modersmal.train.saver import Event, Saver
 from modersmal.train.stopping import StopNow, Wish
 
@@ -52,64 +53,82 @@ class Loop:
         saver: Saver,
         journal: Journal,
         heartbeat: HeartbeatWriter,
+        pace: Pace,
         *,
         run: Path,
         batches_per_epoch: int,
-        peak_learning_rate: float,
         say: Callable[[str], None],
         on_step: Callable[[StepReport], None] | None,
         on_saved: Callable[[Event], None],
         still_ours: Callable[[], None],
     ) -> None:
         self.learner, self.loader, self.dev, self.state = learner, loader, dev, state
-        self.saver, self.journal, self.heartbeat = saver, journal, heartbeat
+        self.saver, self.journal, self.heartbeat, self.pace = saver, journal, heartbeat, pace
         self.config: TrainConfig = learner.config
         self._run, self._say, self._on_step = run, say, on_step
         self._on_saved, self._still_ours = on_saved, still_ours
         self._batches_per_epoch = batches_per_epoch
-        self._peak = peak_learning_rate
         self._saved_step = state.step  # nothing to save before the first step
         self._skipped = 0
         self._smooth: float | None = None
+        self._scoring_s = 0.0  # within the step that is going on
+
+    @property
+    def end(self) -> int:
+        """Steps in all, as is planned now."""
+        return self.pace.end(self.state.step)
 
     def run(self, wish: Wish) -> State:
         """Train to the end; everything is saved when it returns.
 
         Raises:
-            Stopped: `wish` asked for it; everything is saved.
+            Stopped: `wish` asked for it, or the session ends; everything is saved.
             Held: another machine has taken the lease.
             TrainingError: the loss became something that is not a number, or memory is too small.
             StoreError: a checkpoint could not be written; the earlier ones are intact.
         """
-        first, last = self.state.step, self.config.max_steps
+        first = self.state.step
         scored = self.state.evaluated_step == first
         with (
             MetricsLog(self._run, first, scored=scored) as log,
-            progress("Training", total=last, unit="steps", done=first) as advance,
+            progress("Training", total=self.end, unit="steps", done=first) as advance,
         ):
             if first:
                 self._milestone(log, wish, advance)
-            steps = self.loader.steps(first, last)
-            began_s = time.monotonic()
+            steps = self.loader.steps(first, self.config.max_steps)
             try:
-                for batch in steps:
-                    if wish.asked:
-                        raise self._stopped()
-                    self._advance_to(batch, began_s, log, advance)
-                    fault("train.after-step")
-                    self._milestone(log, wish, advance)
-                    self._attend()
-                    began_s = time.monotonic()
+                while self.state.step < self.end:
+                    self._take_step(steps, log, wish, advance)
             finally:
                 steps.close()
         self._upload_last(wish)
         return self.state
+
+    def _take_step(
+        self, steps: Iterator[StepBatch], log: MetricsLog, wish: Wish, advance: Advance
+    ) -> None:
+        """One step and all that follows it, if there is time and nobody asks for a stop."""
+        began_s, self._scoring_s = time.monotonic(), 0.0
+        if self.pace.plan(self.state.step):
+            self.heartbeat.planned(self.end)
+            advance(0, note=f"to end at step {self.end}")
+        if self.pace.must_pause(self.state.step):
+            raise self._stopped("the time is over: ")
+        batch = next(steps)
+        if wish.asked:
+            raise self._stopped()
+        self._advance_to(batch, began_s, log, advance)
+        fault("train.after-step")
+        self._milestone(log, wish, advance)
+        self._attend()
+        self.pace.step_took(time.monotonic() - began_s - self._scoring_s, batch.audio_s)
 
     def _attend(self) -> None:
         """Hear what became of checkpoints, and whether the lease is still ours."""
         self._still_ours()
         for event in self.saver.poll():
             self._on_saved(event)
+            self.pace.heard(event.kind, event.name.step)
             tell = self.heartbeat.saved if event.kind == "saved" else self.heartbeat.confirmed
             tell(event.name.step)
 
@@ -119,18 +138,21 @@ class Loop:
         self._attend()
         try:
             with wish.at_once():
-                if not self.saver.drain(0):
+                drained = self.saver.drain(0)
+                if not drained:
                     self._say("Uploading the last checkpoint")
-                    self.saver.drain()
+                    drained = self.saver.drain(self.pace.left_s)
         except StopNow:
             raise self._stopped() from None
         self._attend()
+        if not drained:
+            raise self._stopped("the time is over: ")
 
     def _advance_to(
         self, batch: StepBatch, began_s: float, log: MetricsLog, advance: Advance
     ) -> None:
         """Learn from one batch, that was waited for since `began_s`, and say how it went."""
-        rate = learning_rate(self.state.step, self._peak, self.config)
+        rate = self.pace.rate(self.state.step)
         result = self._learn(batch, rate)
         took_s = time.monotonic() - began_s
         self._must_be_sound(result)
@@ -166,6 +188,7 @@ class Loop:
             decision = self.journal.latest(step, DEVICE_BATCH_S)
             if decision is None:
                 raise TrainingError(f"the journal of {self._run} does not say {DEVICE_BATCH_S}")
+            self.learner.ranks.tell(Step(step, rate, decision.value))
             try:
                 return self.learner.step(batch, rate, decision.value)
             except torch.OutOfMemoryError as error:
@@ -196,23 +219,33 @@ class Loop:
 
     def _milestone(self, log: MetricsLog, wish: Wish, advance: Advance) -> None:
         """Score and save where this step is due for it."""
-        if self.dev and self._is_unscored(self.state.step):
-            try:
-                with wish.at_once():
-                    found = self._decode_dev(self.dev, advance)
-            except StopNow:
-                raise self._stopped() from None
-            self._note_score(found, log)
         step = self.state.step
+        if self.dev and self._is_unscored(step):
+            if self.pace.may_evaluate(step):
+                self._score(self.dev, log, wish, advance)
+            elif not self.pace.may_skip_evaluation(step):
+                raise self._stopped("no time is left for a dev score: ")
         best = self.state.best is not None and self.state.best.step == step
-        if step % self.config.save_every == 0 or step == self.config.max_steps or best:
+        if step % self.config.save_every == 0 or step == self.end or best:
             self._save()
 
     def _is_unscored(self, step: int) -> bool:
         """Whether this step is due for a dev score, and has none yet."""
         every = self.config.evaluate_every
-        due = step == self.config.max_steps or (every > 0 and step % every == 0)
+        due = step == self.end or (every > 0 and step % every == 0)
         return due and self.state.evaluated_step != step
+
+    def _score(self, dev: DevSet, log: MetricsLog, wish: Wish, advance: Advance) -> None:
+        """Score on dev, unless a stop is asked for meanwhile, or the time is over."""
+        began_s = time.monotonic()
+        try:
+            with wish.at_once():
+                found = self._decode_dev(dev, advance)
+        except StopNow:
+            raise self._stopped() from None
+        self._scoring_s = time.monotonic() - began_s
+        self.pace.evaluation_took(self._scoring_s)
+        self._note_score(found, log)
 
     def _decode_dev(self, dev: DevSet, advance: Advance) -> DevScore:
         done = 0
@@ -222,6 +255,8 @@ class Loop:
             done += clips
             advance(0, note=f"scoring dev, clip {done} of {len(dev.rows)}")
             self.heartbeat.scoring()
+            if self.pace.is_over():
+                raise StopNow
 
         with self.learner.precision.context(self.learner.device):
             return dev.score(self.learner.whisper, on_progress)
@@ -246,22 +281,23 @@ class Loop:
             scaler=self.learner.scaler_state(),
             decisions=tuple(self.journal.decisions),
         )
+        self.pace.saving(self.state.step)
         self.saver.save(self.state, self.learner.model, self.learner.optimizer)
         self._saved_step = self.state.step
 
-    def _stopped(self) -> Stopped:
-        """Save everything, and return what to raise."""
+    def _stopped(self, why: str = "") -> Stopped:
+        """Save everything, and return what to raise; `why` is for when nobody asked for it."""
         self._save()
         self.saver.wait_written()
         self._attend()
-        if not self.saver.drain(_UPLOAD_S):
+        if not self.saver.drain(self.pace.left_s if why else _UPLOAD_S):
             self._say(
                 "The last checkpoint is on this machine's disk and not yet in the store; it is "
                 "uploaded when the same command is started here again"
             )
         return Stopped(
-            f"stopped at step {self.state.step} of {self.config.max_steps} with everything "
-            "saved; the same command goes on from there"
+            f"{why}stopped at step {self.state.step} of {self.end} with everything saved; the same "
+            "command goes on from there"
         )
 
     def _note(self) -> str:

@@ -12,6 +12,7 @@ from modersmal.config import TrainConfig
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
+ADAMW = ("step", "exp_avg", "exp_avg_sq")  # the state of each parameter
 _WARMUP_SHARE = 0.2
 
 

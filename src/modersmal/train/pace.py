@@ -7,11 +7,12 @@ speed changes or time was lost. A run that goes back to a checkpoint follows the
 ahead, as long as they still lead to the end in time.
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 from modersmal.errors import TrainingError
 from modersmal.progress import duration
-from modersmal.train.budget import Budget
+from modersmal.train.budget import Budget, Work, now_s
 from modersmal.train.journal import Journal
 from modersmal.train.schedule import Schedule, Turn
 
@@ -20,16 +21,17 @@ _MEASURED_STEPS = 4  # from here on a plan is made
 _SHORTER, _LONGER = 0.05, 0.1  # share of the steps left by which a plan may be wrong
 _LONGER_STEPS = 3
 _MODEL_TOO = 2  # saves: the last checkpoint, and the finished model
+_DECODING = 3.0  # how much slower than learning it is assumed to be, until it was measured
 
 Mode = Literal["pause", "finish"]
 
 
 class Pace:
-    """What the training asks before each step.
+    """What the training asks before each step, and tells of all that takes time.
 
-    The journal is read once, so it must stand at the step that the run goes on from.
-    `evaluations` is how much decoding must fit in after the last step of a run that finishes, in
-    dev scores.
+    The journal is read once, so it must stand at the step that the run goes on from. A dev score
+    decodes `dev_audio_s` seconds; `later_audio_s` more are to be decoded after training, which must
+    fit in too where the run is to be finished.
     """
 
     def __init__(
@@ -39,10 +41,15 @@ class Pace:
         budget: Budget | None = None,
         mode: Mode = "pause",
         *,
-        evaluations: float = 0.0,
+        dev_audio_s: float = 0.0,
+        later_audio_s: float = 0.0,
+        clock: Callable[[], float] = now_s,
     ) -> None:
-        self._schedule, self._journal = schedule, journal
-        self._budget, self._mode, self._evaluations = budget, mode, evaluations
+        self._schedule, self._journal, self._clock = schedule, journal, clock
+        self._budget, self._mode, self._dev_audio_s = budget, mode, dev_audio_s
+        self._evaluations = 1 + later_audio_s / dev_audio_s if dev_audio_s else 0.0
+        self._saving: dict[int, float] = {}  # when it began, by step
+        self._uploading: dict[int, float] = {}
         self._turns = [Turn(made.step, **made.value) for made in journal.holding(DECAY)]
 
     def rate(self, step: int) -> float:
@@ -107,6 +114,49 @@ class Pace:
     def is_over(self) -> bool:
         """Whether work that can be given up must be given up, so that closing fits in."""
         return self._budget is not None and not self._budget.fits()
+
+    def may_skip_evaluation(self, step: int) -> bool:
+        """Whether a dev score that does not fit in is better left out than waited for."""
+        return self._mode == "finish" and step < self.end(step)
+
+    @property
+    def left_s(self) -> float | None:
+        """Time left in this session; None where it has no end."""
+        return None if self._budget is None else max(0.0, self._budget.left_s)
+
+    def step_took(self, seconds: float, audio_s: float) -> None:
+        """A step on `audio_s` of audio is done, with all that belongs to it but dev scores."""
+        if self._budget is not None:
+            self._budget.took("step", seconds)
+            self._budget.assume("evaluation", _DECODING * self._dev_audio_s * seconds / audio_s)
+
+    def evaluation_took(self, seconds: float) -> None:
+        if self._budget is not None:
+            self._budget.took("evaluation", seconds)
+
+    def saving(self, step: int) -> None:
+        """A checkpoint begins to be saved."""
+        self._saving[step] = self._clock()
+        self._count()
+
+    def heard(self, kind: Literal["saved", "confirmed"], step: int) -> None:
+        """A checkpoint is written here, or confirmed by the remote; earlier ones are settled."""
+        work: Work = "save" if kind == "saved" else "upload"
+        waiting = self._saving if kind == "saved" else self._uploading
+        began_s = waiting.get(step)
+        if self._budget is None or began_s is None:
+            return
+        self._budget.took(work, self._clock() - began_s)
+        for earlier in [other for other in waiting if other <= step]:
+            del waiting[earlier]
+        if kind == "saved":
+            self._uploading[step] = self._clock()
+        self._count()
+
+    def _count(self) -> None:
+        if self._budget is not None:
+            self._budget.unwritten = len(self._saving)
+            self._budget.unconfirmed = len(self._uploading)
 
     def _turn(self, step: int) -> Turn | None:
         """The plan that holds at a step; None: the recipe's."""

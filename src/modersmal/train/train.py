@@ -1,10 +1,11 @@
 """Fine-tune a Whisper on a corpus: put the parts together, start or go on, keep the best."""
 
+import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,11 @@ from modersmal.store.faults import fault
 from modersmal.store.remote import Remote
 from modersmal.train import checkpoint
 from modersmal.train.batch import Loader
+from modersmal.train.budget import Budget, Limit, session_age_s, session_limit
 from modersmal.train.checkpoint import Checkpoints, State
 from modersmal.train.dev import DevSet
 from modersmal.train.examples import find_examples
+from modersmal.train.follow import follow, lead_from
 from modersmal.train.heartbeat import HeartbeatWriter, scores_in
 from modersmal.train.identity import identity, must_be_same, versions
 from modersmal.train.journal import JOURNAL, Journal
@@ -34,11 +37,14 @@ from modersmal.train.log import read_metrics
 from modersmal.train.loop import DEVICE_BATCH_S, Loop, StepReport
 from modersmal.train.memory import default_device_batch_s, describe_memory
 from modersmal.train.optim import freeze, peak_learning_rate
+from modersmal.train.pace import Pace
 from modersmal.train.plan import ContextRule, Plan
 from modersmal.train.precision import choose_device, choose_precision
 from modersmal.train.preflight import check_batch, check_loss, check_model
+from modersmal.train.ranks import End, Ranks, own_device, speaks
 from modersmal.train.rows import find_equal_rows
 from modersmal.train.saver import Saver
+from modersmal.train.schedule import Schedule
 from modersmal.train.stopping import StopNow, Wish, stop_signals
 from modersmal.whisper.load import Whisper, load
 from modersmal.whisper.save import save_complete
@@ -72,6 +78,14 @@ class TrainResult:
             f"The model is in {self.model}"
         )
 
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"run": str(self.run), "model": str(self.model)}
+
+    @classmethod
+    def from_json(cls, table: dict[str, Any]) -> "TrainResult":
+        paths = {"run": Path(table["run"]), "model": Path(table["model"])}
+        return cls(**(table | paths))
+
 
 def train(
     recipe: Recipe,
@@ -80,11 +94,15 @@ def train(
     on_step: Callable[[StepReport], None] | None = None,
     *,
     place: Remote | None = None,
+    limit: Limit | None = None,
+    later_audio_s: float = 0.0,
 ) -> TrainResult:
     """Train as `recipe` says on the prepared `corpus`; everything of it is kept in `run`.
 
     `place` is the run's folder in a remote, where what counts is kept too. Started again, here or
     on another machine, it goes on from the newest whole checkpoint. `on_step` sees every step.
+    `limit` is when it must have ended (else as `session_end` says), and `later_audio_s` how much
+    audio will be decoded afterwards, before that. Of several processes (torchrun), each calls it.
 
     Raises:
         CorpusError: the corpus is missing, unfinished or has no train split.
@@ -93,25 +111,66 @@ def train(
             begun with another recipe or corpus.
         CheckpointError: all checkpoints are damaged.
         StoreError: the disk is full or cannot be written; earlier checkpoints are intact.
-        Stopped: a signal asked for it; everything is saved.
+        Stopped: a signal asked for it, or the time is over; everything is saved.
         Held: another machine trains this run.
     """
     opened = Corpus.open(corpus)
     _same_language(recipe, opened)
-    device = choose_device(recipe.train.device)
-    with _reproducible(device), stop_signals(say) as wish, hold(run, place, say) as keeping:
-        try:
-            with wish.at_once():
-                parts = _set_up(recipe, opened, device)
-        except StopNow:
-            raise Stopped("stopped before training began; start the same command again") from None
-        with keeping.heartbeat(recipe.train.max_steps, say) as heartbeat:
-            result = _train(parts, keeping, heartbeat, wish, on_step)
+    device = own_device(choose_device(recipe.train.device))
+    limit = limit or session_end(recipe.train)
+    with (
+        _reproducible(device),
+        stop_signals(say) as wish,
+        Ranks.joined(device, wish) as ranks,
+        ExitStack() as ending,
+    ):
+
+        def get_ready() -> tuple[_Parts, Keeping | None]:
+            try:
+                with wish.at_once():
+                    keeping = ending.enter_context(hold(run, place, say)) if ranks.leads else None
+                    return _set_up(recipe, opened, device, ranks), keeping
+            except StopNow:
+                before = "stopped before training began; start the same command again"
+                raise Stopped(before) from None
+
+        parts, keeping = ranks.together(get_ready)
+        if keeping is None:
+            return TrainResult.from_json(
+                follow(ranks, parts.learner, parts.loader, recipe.train.max_steps)
+            )
+        with ranks.leading(), keeping.heartbeat(recipe.train.max_steps, say) as heartbeat:
+            end = _End(limit, later_audio_s)
+            result = _train(parts, keeping, heartbeat, wish, on_step, end)
+        ranks.tell(End(result=result.to_json()))
     if wish.asked:
         raise Stopped(
             f"stopped when all {result.steps} steps were done: {result.model} is complete"
         )
     return result
+
+
+def session_end(config: TrainConfig) -> Limit | None:
+    """When a session that begins now must end, as the recipe and the platform have it.
+
+    Raises:
+        RecipeError: the budget or the deadline cannot be read, or has passed.
+    """
+    return session_limit(
+        config.budget,
+        config.deadline,
+        os.environ,
+        gpu=choose_device(config.device).type == "cuda",
+        age_s=session_age_s(),
+    )
+
+
+@dataclass(frozen=True)
+class _End:
+    """When the session ends, if it does, and how much will be decoded before that."""
+
+    limit: Limit | None
+    later_audio_s: float
 
 
 @dataclass(frozen=True)
@@ -133,7 +192,7 @@ class _Parts:
     reason: str
 
 
-def _set_up(recipe: Recipe, corpus: Corpus, device: torch.device) -> _Parts:
+def _set_up(recipe: Recipe, corpus: Corpus, device: torch.device, ranks: Ranks) -> _Parts:
     config, token = recipe.train, corpus.language_token
     split = corpus.split("train")
     # From here on it is scored, and at last saved, as a model for the context it learns.
@@ -149,12 +208,12 @@ def _set_up(recipe: Recipe, corpus: Corpus, device: torch.device) -> _Parts:
         f"{len(plan.rows):,} clips, {plan.durations_s.sum() / 3600:.1f} h, "
         f"{plan.batches_per_epoch:,} steps an epoch; peak learning rate {rate:g} ({rate_reason})"
     )
-    learner, device_batch_s, basis, reason = _learner(recipe, whisper, device, examples.used)
+    learner, device_batch_s, basis, reason = _learner(recipe, whisper, device, examples.used, ranks)
     return _Parts(
         recipe=recipe,
         corpus=corpus,
         plan=plan,
-        loader=Loader(split, plan, whisper, token, config.loader_workers),
+        loader=Loader(split, plan, whisper, token, config.loader_workers, ranks.share),
         learner=learner,
         rate=rate,
         identity=identity(recipe, corpus, rate),
@@ -170,6 +229,7 @@ def _train(
     heartbeat: HeartbeatWriter,
     wish: Wish,
     on_step: Callable[[StepReport], None] | None,
+    end: _End,
 ) -> TrainResult:
     run, checkpoints, keep = keeping.run, keeping.checkpoints, parts.recipe.train.keep
     token, size = keeping.lease.token, checkpoint.full_bytes(parts.learner.model)
@@ -184,17 +244,19 @@ def _train(
         state = _resume(parts, keeping, journal, saver)
         metric = state.best.metric if state.best else "wer"
         heartbeat.begin(state.step, metric=metric, earlier=scores_in(read_metrics(run), metric))
+        lead_from(parts.learner.ranks, parts.learner, state.step)
+        dev = _dev(parts.recipe, parts.corpus)
         loop = Loop(
             parts.learner,
             parts.loader,
-            _dev(parts.recipe, parts.corpus),
+            dev,
             state,
             saver,
             journal,
             heartbeat,
+            _pace(parts, state, journal, dev, end, size, uploads is not None),
             run=run,
             batches_per_epoch=parts.plan.batches_per_epoch,
-            peak_learning_rate=parts.rate,
             say=say,
             on_step=on_step,
             on_saved=errands.attend,
@@ -249,6 +311,34 @@ def _resume(parts: _Parts, keeping: Keeping, journal: Journal, saver: Saver) -> 
     )
 
 
+def _pace(
+    parts: _Parts,
+    state: State,
+    journal: Journal,
+    dev: DevSet | None,
+    end: _End,
+    size: int,
+    uploads: bool,
+) -> Pace:
+    """How the run meets the end of the session; `size` is that of a checkpoint in bytes."""
+    config, budget = parts.recipe.train, None
+    if end.limit is not None:
+        budget = Budget(end.limit.at_s, uploads=uploads)
+        budget.assume_checkpoint(size)
+        if state.step:
+            budget.assume("step", state.seconds / state.step)
+        then = "be saved, to be continued" if config.on_deadline == "pause" else "be finished"
+        say(f"In {duration(budget.left_s)} it will {then}: {end.limit.reason}")
+    return Pace(
+        Schedule(config, parts.rate),
+        journal,
+        budget,
+        config.on_deadline,
+        dev_audio_s=float(dev.split.durations_s[dev.rows].sum()) if dev else 0.0,
+        later_audio_s=end.later_audio_s,
+    )
+
+
 def _decide_device_batch_s(parts: _Parts, journal: Journal, step: int) -> float:
     """Take what fits from the journal, where it was found out on a machine like this one."""
     holding = journal.latest(step, DEVICE_BATCH_S)
@@ -282,17 +372,21 @@ def _plan(config: TrainConfig, split: Split, rows: np.ndarray) -> Plan:
 
 
 def say(line: str) -> None:
-    """Say one line on standard error, above a live bar if there is one."""
+    """Say one line on standard error, above a live bar if there is one; of several processes, the
+    first one speaks."""
+    if not speaks():
+        return
     Console(stderr=True).print(line, soft_wrap=True, markup=False, highlight=False)
 
 
 def _learner(
-    recipe: Recipe, whisper: Whisper, device: torch.device, used: torch.Tensor
+    recipe: Recipe, whisper: Whisper, device: torch.device, used: torch.Tensor, ranks: Ranks
 ) -> tuple[Learner, float, str, str]:
     """The learner, and how much its device takes at a time: on what grounds, and why."""
     config, model = recipe.train, whisper.model
     precision = choose_precision(device, config.precision)
-    say(f"Training on {device} in {precision.name}: {precision.reason}")
+    several = f" and {ranks.world - 1} more like it" if ranks.world > 1 else ""
+    say(f"Training on {device}{several} in {precision.name}: {precision.reason}")
     checkpointing = config.gradient_checkpointing
     if checkpointing is None:
         checkpointing = device.type == "cuda" and model.config.d_model >= _LARGE_WIDTH
@@ -314,6 +408,7 @@ def _learner(
         precision=precision,
         checkpointing=checkpointing,
         equal_rows=find_equal_rows(model.proj_out.weight, used),
+        ranks=ranks,
     )
     return learner, device_batch_s, basis, reason
 
@@ -321,7 +416,7 @@ def _learner(
 def _preflight(parts: _Parts, device_batch_s: float) -> None:
     """Check the first batch, and show one clip of it as the model is taught it."""
     loader, learner = parts.loader, parts.learner
-    batch = loader.load(0)
+    batch = loader.load(0, whole=True)
     texts = [loader.split.texts[row] for row in batch.planned.rows]
     sample = check_batch(batch, texts, learner.whisper, parts.corpus.language_token)
     loss = learner.first_loss(batch, device_batch_s)

@@ -177,10 +177,13 @@ class HubDataset(Source):
         return data if len(data) <= MAX_CLIP_BYTES else b""
 
     def _file(self, path: str) -> bytes:
+        """A file of this very commit, or one inside its zip files; a row may name anything."""
         import fsspec
 
         home = f"hf://datasets/{self._at.repo}@{self.revision}/"
-        if not path.rpartition("::")[2].startswith(home):
+        *inside, file = path.split("::")
+        zipped = all(hop.startswith("zip://") for hop in inside)
+        if not (file.startswith(home) and zipped) or ".." in file:
             return b""
         try:
             with fsspec.open(path, "rb") as file:
