@@ -36,6 +36,7 @@ bench: $(READY)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[bench]'
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/prepare.py
+	$(BIN)/python benchmarks/train_step.py
 	$(BIN)/python benchmarks/whole_job.py swedish
 	$(BIN)/python benchmarks/whole_job.py digits
 
