@@ -46,7 +46,7 @@ def test_the_base_hears_as_well_however_its_clips_are_padded(plain, speech, said
     own = jiwer.wer(said, [hypothesis.text for hypothesis in dynamic])
     zeros = texts_of_faster_whisper(locate("bundled"), speech, "sv", silence=False)
 
-    assert own < 0.15
+    assert own < 0.25
     assert jiwer.wer(said, plain) <= own + 0.02
     assert jiwer.wer(said, zeros) <= own + 0.05
 
