@@ -37,6 +37,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/prepare.py
 	$(BIN)/python benchmarks/rehearsal.py
+	$(BIN)/python benchmarks/train_step.py
 	$(BIN)/python benchmarks/whole_job.py swedish
 	$(BIN)/python benchmarks/whole_job.py digits
 

@@ -20,7 +20,7 @@ from measured import run
 
 DIGITS = "zero one two three four five six seven eight nine".split()
 SETTINGS = {
-    "swedish": "max_steps = 1500\nbatch_s = 72\nlearning_rate = 1e-3\nwarmup_steps = 100",
+    "swedish": "max_steps = 300\nbatch_s = 72\nlearning_rate = 1e-3\nwarmup_steps = 50",
     "digits": "max_steps = 150\nbatch_s = 10\nlearning_rate = 5e-4\nwarmup_steps = 20",
 }
 

@@ -27,8 +27,14 @@ def texts_of_transformers(folder: Path, clips: Sequence[np.ndarray], language: s
     return texts
 
 
-def texts_of_faster_whisper(folder: Path, clips: Sequence[np.ndarray], language: str) -> list[str]:
-    """What plain faster-whisper writes, greedy, float32, without fallback, of padded clips."""
+def texts_of_faster_whisper(
+    folder: Path, clips: Sequence[np.ndarray], language: str, *, silence: bool = True
+) -> list[str]:
+    """What plain faster-whisper writes, greedy, float32, without fallback.
+
+    Clips are padded to 30 s with silence, as `transformers` does it; without `silence`
+    faster-whisper pads their features with zeros.
+    """
     from faster_whisper import WhisperModel
 
     with tempfile.TemporaryDirectory() as place:
@@ -36,9 +42,9 @@ def texts_of_faster_whisper(folder: Path, clips: Sequence[np.ndarray], language:
         engine = WhisperModel(str(converted), device="cpu", compute_type="float32", cpu_threads=1)
     texts = []
     for clip in clips:
-        padded = np.pad(clip, (0, WINDOW_FRAMES * HOP_SAMPLES - len(clip)))
+        samples_behind = WINDOW_FRAMES * HOP_SAMPLES - len(clip) if silence else 0
         segments, _ = engine.transcribe(
-            padded,
+            np.pad(clip, (0, samples_behind)),
             language=language,
             beam_size=1,
             temperature=0.0,

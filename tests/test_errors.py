@@ -13,7 +13,7 @@ def test_one_tree() -> None:
     kinds = [kind for kind in classes if issubclass(kind, Exception)]
     assert all(issubclass(kind, ModersmalError) for kind in kinds)
     assert all(kind.__doc__ for kind in kinds)
-    assert {kind.exit_code for kind in kinds if kind is not Stopped} == {1}
+    assert {kind.exit_code for kind in kinds if not issubclass(kind, Stopped)} == {1}
     assert Stopped.exit_code == 3
 
 

@@ -5,7 +5,7 @@ import sys
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from transformers.models.whisper.english_normalizer import BasicTextNormalizer
 
@@ -123,6 +123,7 @@ def test_modersmal_leaves_only_words(text):
     assert scored == " ".join(scored.split())
 
 
+@example("ß:\N{COMBINING DOT ABOVE}")
 @given(st.text(alphabet="aåÄßéIi̇ '’-:.,5٣ीक्が\"()"))
 def test_modersmal_is_settled_after_one_pass(text):
     scored = normaliser("modersmal")

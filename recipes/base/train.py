@@ -229,7 +229,7 @@ def clip_sample(corpus: Corpus, tokens: Tokens, clip: Clip, timestamps: bool) ->
 
 
 def window_sample(
-    corpus: Corpus, tokens: Tokens, clips: Iterator[Clip], draw: random.Random
+    corpus: Corpus, tokens: Tokens, clips: Iterator[Clip], full_share: float, draw: random.Random
 ) -> Sample:
     """Join clips into a 30 s window; one that straddles the end gives its start time only.
 
@@ -237,7 +237,7 @@ def window_sample(
     """
     window = np.zeros(WINDOW_FRAMES * HOP_SAMPLES, np.float32)
     timestamps = draw.random() < 0.6
-    wanted_s = draw.choice([1.0, 1.0, 4.0, 15.0, 30.0, 30.0, 30.0])
+    wanted_s = 30.0 if draw.random() < full_share else draw.choice([1.0, 1.0, 4.0, 15.0])
     at, labels, texts = round(draw.choice([0.0, draw.uniform(0, 1.0)]) * RATE), [], []
     end = at
     while at < wanted_s * RATE:
@@ -349,8 +349,9 @@ class Stream:
         self.step += 1
         if self.draw.random() < self.options.windows:
             count = max(1, round(self.options.batch_s / 30 * 0.9))
+            full = self.options.full_windows
             made = [
-                window_sample(self.corpus, self.tokens, self.shuffled, self.draw)
+                window_sample(self.corpus, self.tokens, self.shuffled, full, self.draw)
                 for _ in range(count)
             ]
             return collate(self.tokens, made, WINDOW_FRAMES)
@@ -462,6 +463,7 @@ def main() -> None:
     parser.add_argument("--decay", action="store_true")
     parser.add_argument("--muon", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--windows", type=float, default=0.0, help="share of 30 s window batches")
+    parser.add_argument("--full-windows", type=float, default=0.4, help="share of them with 30 s")
     parser.add_argument("--ctc-weight", type=float, default=0.3)
     parser.add_argument("--mask-after", type=int, default=1500)
     parser.add_argument("--every", type=int, default=500)

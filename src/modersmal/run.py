@@ -15,8 +15,8 @@ from modersmal.config import Recipe
 from modersmal.corpus import Corpus
 from modersmal.corpus.prepare import Prepared, prepare
 from modersmal.errors import HubError, ModelError, RecipeError, Stopped
-from modersmal.evaluate.evaluate import evaluate
-from modersmal.evaluate.results import CorpusScore, Evaluation
+from modersmal.evaluate.evaluate import Evaluation, evaluate
+from modersmal.evaluate.results import CorpusScore
 from modersmal.train.budget import Limit, now_s
 from modersmal.train.ranks import world_size
 from modersmal.train.train import TrainResult, session_end, train

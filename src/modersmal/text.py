@@ -117,7 +117,7 @@ def _modersmal(text: str, language: str) -> str:
     written = "".join(
         char if _kind(char) in "LMN" else _inside(text, index) for index, char in enumerate(text)
     )
-    words = written.split()
+    words = unicodedata.normalize("NFC", written).split()  # a mark may have found a new letter
     return " ".join(words) if is_spaced(language) else "".join(words)
 
 

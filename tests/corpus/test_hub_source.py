@@ -13,10 +13,10 @@ import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from dataset_hub import COMMIT, DatasetHub, serving
 from huggingface_hub import HfFileSystem, constants
 from making import clip, contents, rejected, simple_release, write_clips
 
+from dataset_hub import COMMIT, DatasetHub, serving
 from modersmal.config import DataConfig
 from modersmal.corpus import plan
 from modersmal.corpus.prepare import prepare

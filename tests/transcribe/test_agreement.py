@@ -1,5 +1,9 @@
 """One model, one text: plain `transformers`, plain faster-whisper, our decoding and our engine."""
 
+import csv
+from pathlib import Path
+
+import jiwer
 import numpy as np
 import pytest
 
@@ -8,9 +12,17 @@ from modersmal.transcribe.engine import Engine
 from modersmal.whisper.decode import decode
 from modersmal.whisper.load import load, locate
 
+SPEECH = Path(__file__).parents[1] / "data" / "speech"
+
 
 def share(ours: list[str], theirs: list[str]) -> float:
     return sum(a == b for a, b in zip(ours, theirs, strict=True)) / len(ours)
+
+
+@pytest.fixture(scope="module")
+def said() -> list[str]:
+    with (SPEECH / "texts.tsv").open(encoding="utf-8") as file:
+        return [row["text"] for row in csv.DictReader(file, delimiter="\t")]
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +39,16 @@ def test_scores_are_of_what_transformers_writes(plain, speech) -> None:
     decoded = decode(load("bundled"), speech[:15], language_token="sv", context="full")
 
     assert share([hypothesis.text for hypothesis in decoded], plain[:15]) >= 0.99
+
+
+def test_the_base_hears_as_well_however_its_clips_are_padded(plain, speech, said) -> None:
+    dynamic = decode(load("bundled"), speech, language_token="sv", context="dynamic")
+    own = jiwer.wer(said, [hypothesis.text for hypothesis in dynamic])
+    zeros = texts_of_faster_whisper(locate("bundled"), speech, "sv", silence=False)
+
+    assert own < 0.25
+    assert jiwer.wer(said, plain) <= own + 0.02
+    assert jiwer.wer(said, zeros) <= own + 0.05
 
 
 def greedily(engine: Engine, clips: list[np.ndarray]) -> list[str]:

@@ -6,7 +6,7 @@ What a score depends on is stored with it, and scores that differ in it are not 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 
@@ -19,18 +19,34 @@ from modersmal.evaluate.metrics import score
 from modersmal.evaluate.records import (
     EVALUATION_FILE,
     Conditions,
+    as_json,
     hash_ids,
     read_hypotheses,
     read_kept,
     write_clips,
 )
-from modersmal.evaluate.results import CorpusScore, Evaluation, Scored, System, compare
+from modersmal.evaluate.results import CorpusScore, Scored, System, compare
+from modersmal.evaluate.table import render
 from modersmal.language import Language, resolve
 from modersmal.progress import progress
 from modersmal.whisper.convert import model_hash
 from modersmal.whisper.load import load
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores on every corpus that was asked for; printed as a table."""
+
+    scores: list[CorpusScore]
+    output: Path | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return as_json(self)
+
+    def __str__(self) -> str:
+        return render(self.scores, self.output)
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from modersmal.evaluate.metrics import Metric, Score
-from modersmal.evaluate.records import Conditions, as_json
+from modersmal.evaluate.records import Conditions
 from modersmal.evaluate.significance import Difference, rate_difference
 
 
@@ -56,22 +55,6 @@ class CorpusScore:
     split: str
     result: Scored
     comparison: Comparison | None
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Scores on every corpus that was asked for; printed as a table."""
-
-    scores: list[CorpusScore]
-    output: Path | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        return as_json(self)
-
-    def __str__(self) -> str:
-        from modersmal.evaluate.table import render
-
-        return render(self)
 
 
 def compare(result: Scored, baseline: Scored) -> Comparison:

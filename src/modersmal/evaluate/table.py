@@ -1,23 +1,24 @@
 """An evaluation as a table for people."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from modersmal.evaluate.metrics import ErrorRate
-from modersmal.evaluate.results import Comparison, Evaluation, Scored
+from modersmal.evaluate.results import Comparison, CorpusScore, Scored
 from modersmal.evaluate.significance import Interval
 
 _WIDTH = 120
 
 
-def render(evaluation: Evaluation) -> str:
+def render(scores: Sequence[CorpusScore], output: Path | None) -> str:
     """Tables with rates in percent and their 95 % intervals, and a sentence per comparison."""
     page = io.StringIO()
     console = Console(file=page, width=_WIDTH, highlight=False, color_system=None)
-    for entry in evaluation.scores:
+    for entry in scores:
         table = Table(title=f"{entry.corpus.name}, {entry.split}", title_justify="left")
         for heading in (
             "system",
@@ -36,9 +37,8 @@ def render(evaluation: Evaluation) -> str:
         console.print(_footnote(entry.result), markup=False)
         if entry.comparison:
             console.print(sentence(entry.comparison), markup=False)
-    if evaluation.output:
-        where = Path(evaluation.output)
-        console.print(f"Every reference and hypothesis: {where}", markup=False, soft_wrap=True)
+    if output:
+        console.print(f"Every reference and hypothesis: {output}", markup=False, soft_wrap=True)
     return "\n".join(line.rstrip() for line in page.getvalue().splitlines())
 
 

@@ -172,10 +172,6 @@ class HeartbeatWriter:
         """The run is to end after so many steps, which differs from what was said before."""
         self._set(event=True, max_steps=max_steps)
 
-    def planned(self, steps: int) -> None:
-        """The run is now to end after so many steps."""
-        self._set(max_steps=steps)
-
     def scoring(self) -> None:
         """Dev is being decoded; call it as often as clips are done."""
         self._set(phase="scoring")

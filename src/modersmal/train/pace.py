@@ -139,8 +139,8 @@ class Pace:
         self._saving[step] = self._clock()
         self._count()
 
-    def heard(self, kind: Literal["saved", "confirmed"], step: int) -> None:
-        """A checkpoint is written here, or confirmed by the remote; earlier ones are settled."""
+    def heard(self, kind: Literal["saved", "confirmed", "handed over"], step: int) -> None:
+        """A checkpoint is written here, or has arrived in the remote; earlier ones are settled."""
         work: Work = "save" if kind == "saved" else "upload"
         waiting = self._saving if kind == "saved" else self._uploading
         began_s = waiting.get(step)
