@@ -51,7 +51,7 @@ FROZEN = {
         "offline": ("--offline", "bool", False),
     },
     "inspect": {
-        "corpus": ("CORPUS", "Path", REQUIRED),
+        "corpus": ("CORPUS", "str", REQUIRED),
         "verify": ("--verify", "bool", False),
         "as_json": ("--json", "bool", False),
     },
@@ -69,7 +69,7 @@ FROZEN = {
     },
     "evaluate": {
         "model": ("MODEL", "str", REQUIRED),
-        "corpora": ("CORPUS...", "list[Path]", REQUIRED),
+        "corpora": ("CORPUS...", "list[str]", REQUIRED),
         "split": ("--split", "str", "test"),
         "baseline": ("--baseline MODEL", "str | None", None),
         "hypotheses": ("--hypotheses FILE", "Path | None", None),
@@ -89,7 +89,7 @@ FROZEN = {
         "offline": ("--offline", "bool", False),
     },
     "doctor": {
-        "store": ("--store DIR", "Path", Path()),
+        "store": ("--store STORE", "str", "."),
         "as_json": ("--json", "bool", False),
     },
 }

@@ -20,12 +20,16 @@ from modersmal.doctor import (
     Check,
     Diagnosis,
     disk,
+    doctor,
+    far_store,
     gpu,
     hub,
     packages,
     sizes,
     torch_computes,
 )
+from modersmal.errors import StoreError
+from modersmal.store.remote import Remote
 
 SECRET = "hf_thisisasecrettoken"
 
@@ -211,3 +215,18 @@ def test_it_reads_as_a_table() -> None:
         "warn  longer  low",
         "              → buy more",
     ]
+
+
+def test_a_store_far_away_is_written_and_read(tmp_path: Path) -> None:
+    drive = far_store(Remote.open(f"drive://{tmp_path}/drive"))
+    assert drive.state == "ok"
+    assert drive.detail.endswith("handed over, not confirmed; it lets one machine train a run, "
+                                 "as far as it can tell")  # fmt: skip
+    assert not list((tmp_path / "drive").rglob("*.*"))
+    (tmp_path / "file").write_text("")
+    assert far_store(Remote.open(f"drive://{tmp_path}/file/inside")).state == "fail"
+
+
+def test_a_store_that_nobody_knows_is_refused_before_all(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="nothing-like-it"):
+        doctor("nothing-like-it://host/path")

@@ -158,13 +158,14 @@ def prepare(
 
 
 def inspect(corpus: Source, *, verify: bool = False) -> "Summary":
-    """Describe a corpus: hours, speakers, what was rejected and why, overlap between splits.
+    """Describe a corpus (a folder or URL): hours, speakers, rejected clips, overlap of splits.
 
     `verify` compares every shard with its hash first.
     """
     from modersmal.corpus.inspect import inspect
+    from modersmal.store.workspace import at_hand
 
-    return inspect(Path(corpus), verify=verify)
+    return inspect(at_hand(corpus), verify=verify)
 
 
 def train(
@@ -186,9 +187,9 @@ def train(
     loaded = load_recipe(recipe, [*settings, *_time_settings(budget, deadline)])
 
     with staying_offline(offline):
-        from modersmal.train.train import train
+        from modersmal.run import train_here
 
-        return train(loaded, loaded.corpus_folder, loaded.run_folder)
+        return train_here(loaded)
 
 
 def status(store: Source, *, watch: bool = False) -> "Status":
@@ -224,10 +225,11 @@ def evaluate(
 
     with staying_offline(offline):
         from modersmal.evaluate.evaluate import evaluate
+        from modersmal.store.workspace import at_hand
 
         return evaluate(
             model,
-            [Path(corpus) for corpus in corpora],
+            [at_hand(corpus) for corpus in corpora],
             split=split,
             baseline=baseline,
             hypotheses=None if hypotheses is None else Path(hypotheses),
@@ -268,7 +270,7 @@ def transcribe(
 
 
 def doctor(store: Source = ".") -> "Diagnosis":
-    """Examine this machine: devices, engines, memory, the disk of `store`, packages, the Hub."""
+    """Examine this machine: devices, engines, memory, `store` and its disk, packages, the Hub."""
     from modersmal.doctor import doctor
 
     return doctor(store)

@@ -170,9 +170,9 @@ def _modersmal(
 ) -> None:
     """Teach Whisper a mother tongue: from a speech corpus to a fine-tuned model and transcripts.
 
-    A MODEL is a Hub id, a folder, a run's folder, or 'bundled'. Progress goes to standard error.
-    Exit codes: 0 done, 1 your error, 2 usage, 3 stopped with everything saved (start it again to
-    go on), 130 interrupted, 70 a fault of ours.
+    A MODEL is a Hub id, a folder or URL, that of a run, or 'bundled'. Progress goes to standard
+    error. Exit codes: 0 done, 1 your error, 2 usage, 3 stopped with everything saved (start it
+    again to go on), 130 interrupted, 70 a fault of ours.
     """
     if version:
         print(modersmal.__version__)
@@ -306,7 +306,9 @@ def prepare(
 
 @command("modersmal inspect corpora/sv")
 def inspect(
-    corpus: Annotated[Path, typer.Argument(metavar="CORPUS", help="A prepared corpus.")],
+    corpus: Annotated[
+        str, typer.Argument(metavar="CORPUS", help="A prepared corpus: a folder or URL.")
+    ],
     verify: Annotated[
         bool, typer.Option("--verify", help="Compare every shard with its hash first.")
     ] = False,
@@ -364,7 +366,8 @@ def status(
 def evaluate(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="The model to score.")],
     corpora: Annotated[
-        list[Path], typer.Argument(metavar="CORPUS", help="Prepared corpora to score it on.")
+        list[str],
+        typer.Argument(metavar="CORPUS", help="Prepared corpora (folders, URLs) to score it on."),
     ],
     split: Annotated[str, typer.Option("--split", help="Split that is decoded.")] = "test",
     baseline: Annotated[
@@ -465,8 +468,8 @@ def transcribe(
 @command("modersmal doctor")
 def doctor(
     store: Annotated[
-        Path, typer.Option("--store", metavar="DIR", help="Folder whose disk is examined.")
-    ] = Path(),
+        str, typer.Option("--store", metavar="STORE", help="What a recipe has as `store`.")
+    ] = ".",
     as_json: Json = False,
 ) -> Answer:
     """Examine this machine: what works, what fits, what is missing."""

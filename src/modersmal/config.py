@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from modersmal.errors import RecipeError, nearest
 from modersmal.language import resolve
+from modersmal.store.workspace import Workspace
 
 Codec = Literal["original", "flac", "opus"]
 Normaliser = Literal["none", "modersmal", "whisper-basic", "custom"]
@@ -419,12 +420,19 @@ class Recipe(Section):
     evaluate: EvaluateConfig = Field(default=EvaluateConfig(), description="How scores are taken.")
 
     @property
+    def workspace(self) -> Workspace:
+        """Where corpora and runs are. Raises StoreError where nobody knows such a store."""
+        return Workspace.open(self.store)
+
+    @property
     def corpus_folder(self) -> Path:
-        return Path(self.store) / "corpora" / self.name
+        """The folder on this machine in which the corpus is, or will be."""
+        return self.workspace.corpus(self.name)
 
     @property
     def run_folder(self) -> Path:
-        return Path(self.store) / "runs" / self.name
+        """The folder on this machine in which the run is, or will be."""
+        return self.workspace.run(self.name)
 
 
 def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:

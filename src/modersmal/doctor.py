@@ -11,6 +11,7 @@ import sys
 import tempfile
 import urllib.error
 import urllib.request
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
@@ -20,10 +21,15 @@ from typing import Literal
 import numpy as np
 
 from modersmal.audio import SAMPLE_RATE, decode, encode_flac, encode_opus
+from modersmal.errors import StoreError
+from modersmal.store.remote import Remote
+from modersmal.store.retry import Backoff
+from modersmal.store.workspace import Workspace
 
 State = Literal["ok", "warn", "fail"]
 GIB = 1024**3
 HUB_TIMEOUT_S = 5.0
+STORE_TIMEOUT_S = 20.0
 DISK_GIB = 20  # Common Voice Swedish, its corpus, whisper-small and its checkpoints, with room
 
 PACKAGES = (
@@ -70,16 +76,22 @@ class Diagnosis:
 
 
 def doctor(store: Path | str = ".") -> Diagnosis:
-    """Check Python, packages, devices, engines, memory, the disk of `store`, audio and the Hub."""
-    return Diagnosis(tuple(_findings(Path(store))))
+    """Check Python, packages, devices, engines, memory, `store` and its disk, audio and the Hub.
+
+    Raises:
+        StoreError: nobody knows such a store, or a package for it is missing.
+    """
+    return Diagnosis(tuple(_findings(Workspace.open(str(store)))))
 
 
-def _findings(store: Path) -> Iterator[Check]:
+def _findings(workspace: Workspace) -> Iterator[Check]:
     yield _guarded("python", python)
     yield _guarded("packages", packages)
     yield _guarded("audio", audio)
     yield _guarded("memory", memory)
-    yield _guarded("disk", disk, store)
+    yield _guarded("disk", disk, workspace.local)
+    if workspace.remote:
+        yield _guarded("store", far_store, workspace.remote)
     yield _guarded("gpu", gpu)
     for device in _devices():
         yield _guarded(f"torch on {device}", torch_computes, device)
@@ -154,6 +166,24 @@ def disk(store: Path) -> Check:
         advice = f"free some, or set `store` to a disk with {DISK_GIB} GiB"
         return Check("disk", "warn", detail, advice)
     return Check("disk", "ok", detail)
+
+
+def far_store(remote: Remote) -> Check:
+    """Whether a store on another machine can be written and read, and what it answers for."""
+    name, words = "words", b"modersmal was here"
+    corner = remote.at(f"doctor-{uuid.uuid4().hex}", backoff=Backoff(within_s=STORE_TIMEOUT_S))
+    try:
+        corner.write(name, words)
+        sound = corner.read(name) == words
+        corner.delete(name)
+    except StoreError as error:
+        return Check("store", "fail", str(error), "choose another `store`, or mend the access")
+    if not sound:
+        return Check("store", "fail", f"{remote.url} returns other bytes than were written")
+    uploads = "confirmed" if remote.confirms else "handed over, not confirmed"
+    alone = "for sure" if remote.exclusive else "as far as it can tell"
+    detail = f"{remote.url}: uploads are {uploads}; it lets one machine train a run, {alone}"
+    return Check("store", "ok", detail)
 
 
 def gpu() -> Check:

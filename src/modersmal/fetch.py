@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modersmal.config import Recipe
-from modersmal.corpus.prepare import Prepared, prepare
+from modersmal.corpus.prepare import Prepared
 from modersmal.corpus.schema import CORPUS_FILE
 from modersmal.corpus.sources import open_sources
 from modersmal.errors import HubError, ModelError, RecipeError
 from modersmal.offline import is_offline
-from modersmal.store.workspace import Workspace
+from modersmal.run import prepare_here
 from modersmal.whisper.load import locate
 
 
@@ -55,7 +55,7 @@ def fetch(recipe: Recipe) -> Fetched:
         raise RecipeError("the recipe's data.sources is empty; write there what to train on")
     if is_offline():
         raise HubError("nothing can be fetched offline; unset HF_HUB_OFFLINE")
-    workspace = Workspace.open(recipe.store)
+    workspace = recipe.workspace
     workspace.pull(f"corpora/{recipe.name}")
     done = (workspace.corpus(recipe.name) / CORPUS_FILE).exists()
     sources = [] if done else open_sources(recipe.data.sources, recipe.language)
@@ -69,19 +69,5 @@ def fetch(recipe: Recipe) -> Fetched:
         except (HubError, ModelError) as error:
             missing[candidate] = str(error)
     kept = [source.fetch() for source in sources]
-    prepared = _prepare(recipe, workspace) if done or not all(kept) else None
+    prepared = prepare_here(recipe) if done or not all(kept) else None
     return Fetched(models, tuple(recipe.data.sources), missing, prepared)
-
-
-def _prepare(recipe: Recipe, workspace: Workspace) -> Prepared:
-    prepared = prepare(
-        recipe.data.sources,
-        workspace.corpus(recipe.name),
-        language=recipe.language,
-        language_token=recipe.language_token,
-        data=recipe.data,
-        text=recipe.text,
-        checks=recipe.checks,
-    )
-    workspace.push(prepared.path)
-    return prepared

@@ -27,6 +27,8 @@ _EXAMPLES = {
     "redistributable": True,
     "device_batch_s": 120.0,
     "gradient_checkpointing": True,
+    "budget": "2h50m",
+    "deadline": "2026-12-24T18:00+01:00",
 }
 
 

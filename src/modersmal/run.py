@@ -61,6 +61,9 @@ def run(recipe: Recipe) -> RunResult:
 
     A candidate that cannot be loaded is reported and left out; it is only advice.
 
+    Where the store is not this machine's, what is there is fetched before a stage, and what the
+    stage makes is put there after it.
+
     Raises:
         RecipeError: the recipe names no sources.
         CorpusError, ModelError, HubError, TrainingError, StoreError: a stage cannot go on.
@@ -72,34 +75,53 @@ def run(recipe: Recipe) -> RunResult:
         raise RecipeError("run is for one process; for several, give `modersmal train` to torchrun")
     limit = session_end(recipe.train)
     locate(recipe.model)  # a base that is missing or unreachable shows now, not after hours
-    prepared = prepare(
-        recipe.data.sources,
-        recipe.corpus_folder,
-        language=recipe.language,
-        language_token=recipe.language_token,
-        data=recipe.data,
-        text=recipe.text,
-        checks=recipe.checks,
-    )
+    prepared = prepare_here(recipe)
     scores = _Scores(recipe)
     base, candidates = _score_starts(recipe, scores)
     advice = wiser_start(candidates)
     if advice:
         _say(advice)
     _must_have_time(limit, "all before training is done")
-    trained = train(
-        recipe,
-        recipe.corpus_folder,
-        recipe.run_folder,
-        limit=limit,
-        later_audio_s=2 * scores.audio_s("test"),
-    )
+    trained = train_here(recipe, limit, later_audio_s=2 * scores.audio_s("test"))
     _must_have_time(limit, "the model is trained, its scores on test are not taken yet")
     test = None
     if scores.has("test"):
         before = scores.take("base-test", recipe.model, "test")
-        test = scores.take("test", str(recipe.run_folder), "test", baseline=before.output)
-    return RunResult(prepared, base, candidates, advice, trained, test, recipe.run_folder)
+        test = scores.take("test", str(trained.run), "test", baseline=before.output)
+    return RunResult(prepared, base, candidates, advice, trained, test, trained.run)
+
+
+def prepare_here(recipe: Recipe) -> Prepared:
+    """The recipe's corpus on this machine: as the store has it, or else made now and put there."""
+    workspace = recipe.workspace
+    workspace.pull(f"corpora/{recipe.name}")
+    prepared = prepare(
+        recipe.data.sources,
+        workspace.corpus(recipe.name),
+        language=recipe.language,
+        language_token=recipe.language_token,
+        data=recipe.data,
+        text=recipe.text,
+        checks=recipe.checks,
+    )
+    workspace.push(prepared.path)
+    return prepared
+
+
+def train_here(
+    recipe: Recipe, limit: Limit | None = None, *, later_audio_s: float = 0.0
+) -> TrainResult:
+    """Train on this machine, on the corpus and from the checkpoints that the store has."""
+    workspace = recipe.workspace
+    workspace.pull(f"corpora/{recipe.name}")
+    return train(
+        recipe,
+        workspace.corpus(recipe.name),
+        workspace.run(recipe.name),
+        place=workspace.place(f"runs/{recipe.name}"),
+        limit=limit,
+        later_audio_s=later_audio_s,
+    )
 
 
 def _must_have_time(limit: Limit | None, where: str) -> None:
@@ -155,9 +177,8 @@ class _Scores:
     """Scores of a run, each in a folder of `scores/` with the key of what it depends on."""
 
     def __init__(self, recipe: Recipe) -> None:
-        self.recipe = recipe
+        self.recipe, self.workspace = recipe, recipe.workspace
         self.corpus = Corpus.open(recipe.corpus_folder)
-        self.folder = recipe.run_folder / "scores"
 
     def has(self, split: str) -> bool:
         return split in self.corpus.splits and len(self.corpus.split(split)) > 0
@@ -169,12 +190,13 @@ class _Scores:
         self, name: str, model: str, split: str, *, baseline: Path | None = None
     ) -> Evaluation:
         """Score `model` on a split, or find the score that was taken before."""
-        folder = self.folder / name
-        key = self._key(model, split)
+        stored = f"runs/{self.recipe.name}/scores/{name}"
+        folder, key = self.workspace.local / stored, self._key(model, split)
+        self.workspace.pull(stored)
         done = _read_key(folder) == key
         evaluation = evaluate(
             model,
-            [self.recipe.corpus_folder],
+            [self.corpus.path],
             split=split,
             baseline=None if baseline is None else str(baseline),
             hypotheses=_hypotheses(folder) if done else None,
@@ -184,7 +206,9 @@ class _Scores:
             output=None if done else folder,
         )
         if not done:
+            (folder / store.MANIFEST).unlink(missing_ok=True)
             store.write_json(folder / _KEY_FILE, key)
+        self.workspace.push(folder)
         return Evaluation(evaluation.scores, folder)
 
     def _key(self, model: str, split: str) -> dict[str, Any]:

@@ -1,10 +1,13 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from modersmal import store
-from modersmal.errors import StoreDamaged, StoreError
-from modersmal.store.workspace import WORK_VARIABLE, Workspace
+from modersmal.errors import StoreDamaged, StoreError, StoreMissing
+from modersmal.offline import staying_offline
+from modersmal.store.workspace import WORK_VARIABLE, Workspace, at_hand
 
 
 def test_an_ordinary_folder_is_worked_in_and_has_no_remote(tmp_path):
@@ -12,8 +15,8 @@ def test_an_ordinary_folder_is_worked_in_and_has_no_remote(tmp_path):
     assert space.remote is None
     assert space.corpus("sv") == tmp_path / "store" / "corpora" / "sv"
     assert space.run("sv") == tmp_path / "store" / "runs" / "sv"
-    space.place("runs/sv").write("status.json", b"{}")
-    assert (space.run("sv") / "status.json").read_bytes() == b"{}"
+    assert space.place("runs/sv") is None
+    space.run("sv").mkdir(parents=True)
     space.push(tmp_path / "store" / "runs" / "sv")
     assert not (space.run("sv") / store.MANIFEST).exists()
     assert space.pull("corpora/sv") is False
@@ -40,7 +43,7 @@ def test_a_mounted_drive_is_worked_for_on_this_machines_disk(tmp_path, monkeypat
 
 
 @pytest.mark.parametrize("kind", ["s3", "memory", "drive"])
-def test_what_one_machine_pushed_another_pulls(request, kind, tmp_path, monkeypatch):
+def test_what_one_machine_pushed_another_pulls(request, kind, tmp_path, monkeypatch, capsys):
     urls = {
         "s3": "s3://bucket/w",
         "memory": f"memory://{tmp_path}",
@@ -51,11 +54,13 @@ def test_what_one_machine_pushed_another_pulls(request, kind, tmp_path, monkeypa
     monkeypatch.setenv(WORK_VARIABLE, str(tmp_path / "here"))
     here = Workspace.open(urls[kind])
     store.write_bytes(here.corpus("sv") / "train" / "0.parquet", b"x" * 1000)
-    told = []
-    here.push(here.corpus("sv"), told.append)
-    assert sum(told) > 1000
-    store.write_bytes(here.corpus("sv") / "corpus.json", b"{}")
     here.push(here.corpus("sv"))
+    store.write_bytes(here.corpus("sv") / "corpus.json", b"{}")
+    (here.corpus("sv") / store.MANIFEST).unlink()  # it is finished anew
+    here.push(here.corpus("sv"))
+    assert "Sending corpora/sv: 0 MB" in capsys.readouterr().err
+    here.push(here.corpus("sv"))
+    assert capsys.readouterr().err == ""  # it is there
 
     monkeypatch.setenv(WORK_VARIABLE, str(tmp_path / "there"))
     there = Workspace.open(urls[kind])
@@ -84,3 +89,46 @@ def test_a_folder_from_elsewhere_has_no_place(tmp_path, monkeypatch):
     monkeypatch.setenv(WORK_VARIABLE, str(tmp_path / "here"))
     with pytest.raises(StoreError, match="is not below"):
         Workspace.open(f"memory://{tmp_path}").push(tmp_path / "elsewhere")
+
+
+def test_a_folder_behind_a_url_is_at_hand_and_follows_what_is_there(tmp_path, monkeypatch):
+    monkeypatch.setenv(WORK_VARIABLE, str(tmp_path / "here"))
+    here = Workspace.open(f"memory://{tmp_path}")
+    model, url = here.run("sv") / "model", f"memory://{tmp_path}/runs/sv/model"
+    for weights in (b"first", b"second"):
+        store.write_bytes(model / "weights", weights)
+        store.write_manifest(model)
+        here.push(model)
+        assert (at_hand(url) / "weights").read_bytes() == weights
+    assert at_hand(model) == model
+    with pytest.raises(StoreMissing, match=r"no complete folder at memory://.*/runs/fi"):
+        at_hand(f"memory://{tmp_path}/runs/fi")
+
+
+def test_what_was_fetched_is_at_hand_offline(tmp_path, monkeypatch):
+    monkeypatch.setenv(WORK_VARIABLE, str(tmp_path / "here"))
+    here = Workspace.open(f"drive://{tmp_path}/drive")
+    store.write_bytes(here.run("sv") / "model" / "weights", b"x")
+    here.push(here.run("sv") / "model")
+    url = f"drive://{tmp_path}/drive/runs/sv/model"
+    first = at_hand(url)
+    (tmp_path / "drive").rename(tmp_path / "gone")
+    with staying_offline():
+        assert at_hand(url) == first
+
+
+def test_processes_that_fetch_one_folder_at_once_fetch_it_once(tmp_path, monkeypatch):
+    monkeypatch.setenv(WORK_VARIABLE, str(tmp_path / "here"))
+    here = Workspace.open(f"drive://{tmp_path}/drive")
+    store.write_bytes(here.corpus("sv") / "shard", b"x" * 50_000_000)
+    here.push(here.corpus("sv"))
+    monkeypatch.setenv(WORK_VARIABLE, str(tmp_path / "there"))
+    pull = (
+        "import sys; from modersmal.store.workspace import Workspace; "
+        "assert Workspace.open(sys.argv[1]).pull('corpora/sv')"
+    )
+    command = [sys.executable, "-c", pull, f"drive://{tmp_path}/drive"]
+    both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [process.communicate(timeout=60)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert sorted(line.count("Fetching") for line in said) == [0, 1]

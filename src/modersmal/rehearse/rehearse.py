@@ -60,7 +60,7 @@ def rehearse(recipe: Recipe, *, keep: bool = False, clips: int = CLIPS) -> Rehea
     """
     if not recipe.data.sources:
         raise RecipeError("the recipe's data.sources is empty; write there what to train on")
-    workspace = Workspace.open(recipe.store)
+    workspace = recipe.workspace
     name = f"{REHEARSALS}/{recipe.name}-{uuid.uuid4().hex[:8]}"
     folder = workspace.local / name
     try:
@@ -163,7 +163,7 @@ def _rehearse(recipe: Recipe, workspace: Workspace, name: str, sample: Sample) -
             models[base], first_s = scorer.measure_first(base, contexts[base])
             models |= {model: scorer.measure(model, contexts[model]) for model in candidates}
     with clock.stage("train"):
-        place = workspace.remote.at(f"{name}/run") if workspace.remote else None
+        place = workspace.place(f"{name}/run")
         training = time_training(
             recipe, prepared.corpus, prepared.lengths_s, folder / "train", place
         )

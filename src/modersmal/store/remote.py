@@ -148,8 +148,7 @@ class Remote:
         What an earlier attempt has put there is not sent again. Raises StoreError also where the
         local folder is not what its manifest says.
         """
-        mark = self._mark(name)
-        if mark is not None and mark == _bytes(local / files.MANIFEST):
+        if self.holds(local, name):
             return
         files.verify_manifest(local)
         inside = {f"{name}/{path}": local / path for path in _listed(local)}
@@ -158,7 +157,7 @@ class Remote:
         if self._backend.one_commit:
             self._put_all(inside | manifest, on_progress)
         else:
-            if mark is not None:  # an older folder of this name is not complete any more
+            if self._mark(name) is not None:  # an older folder is not complete any more
                 self._delete([f"{name}/{files.MANIFEST}"], of=name)
             for path, file in inside.items():
                 self._put_all({path: file}, on_progress)
@@ -167,6 +166,11 @@ class Remote:
             self._put_all(manifest, on_progress)
         fault("remote.after-manifest")
         self._forget_others(name, {*inside, *manifest})
+
+    def holds(self, local: Path, name: str) -> bool:
+        """Whether the complete folder `local` is here, as it is now."""
+        mark = self._mark(name)
+        return mark is not None and mark == _bytes(local / files.MANIFEST)
 
     def get(self, name: str, local: Path, on_progress: OnProgress | None = None) -> None:
         """Fetch a file, going on where an earlier attempt stopped; it appears whole or not at all.

@@ -4,6 +4,7 @@ Weights are safetensors only: a pickled file can run code when it is opened.
 """
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -16,9 +17,11 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalGeneration
 
-from modersmal.errors import HubError, ModelError
+from modersmal.errors import HubError, ModelError, StoreMissing
 from modersmal.language import MAX_TOKENS, Language, Vocabulary, resolve, tokenizer
 from modersmal.offline import is_offline
+from modersmal.store.trouble import without_secrets
+from modersmal.store.workspace import at_hand
 from modersmal.whisper.encoder import accept_variable_context
 from modersmal.whisper.generation import complete_generation
 from modersmal.whisper.tokens import special_ids
@@ -102,12 +105,15 @@ def load(
 
 
 def locate(model: str, *, offline: bool = False) -> Path:
-    """Find the folder that holds `model`, downloading it where it is a Hub id.
+    """Find the folder that holds `model`, downloading it where it is a Hub id or a store's URL.
 
     Raises:
         ModelError: there is no such folder, or the run has no finished model.
         HubError: the Hub cannot be reached, or refuses.
+        StoreError: what is behind the URL cannot be reached, or is damaged.
     """
+    if "://" in model:
+        return _from_store(model)
     if model == BUNDLED:
         folder = Path(str(resources.files("modersmal"))) / "assets" / "base"
         if not (folder / "config.json").is_file():
@@ -149,6 +155,14 @@ def read_card(folder: Path) -> Card:
     if "language" in table:
         language = resolve(table["language"], table.get("language_token"))
     return Card(language, table.get("base"), table.get("context", "full"))
+
+
+def _from_store(url: str) -> Path:
+    """A copy here of the model at `url`, or of the run there."""
+    for address in (url, f"{url.rstrip('/')}/model"):
+        with suppress(StoreMissing):
+            return at_hand(address)
+    raise ModelError(f"there is no finished model at {without_secrets(url)}")
 
 
 def _download(repo: str, offline: bool) -> Path:
