@@ -1,6 +1,6 @@
 """One of several processes that torchrun starts; what became of it goes to a file of its own.
 
-    torchrun … rank_process.py SETTINGS.json CORPUS RUN OUTCOMES [--at STEP --signal N --to RANK]
+    torchrun … rank_process.py SETTINGS.json CORPUS RUN OUTCOMES [--at STEP --send N --to RANK]
 
 At step STEP the first process sends signal N to process RANK.
 """
@@ -8,6 +8,7 @@ At step STEP the first process sends signal N to process RANK.
 import argparse
 import json
 import os
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -23,10 +24,12 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     for name in ("settings", "corpus", "run", "outcomes"):
         parser.add_argument(name, type=Path)
-    for name in ("--at", "--signal", "--to"):
+    for name in ("--at", "--send", "--to"):
         parser.add_argument(name, type=int, default=0)
     options = parser.parse_args()
     torch.set_num_threads(1)
+    # torchrun ends a process as soon as another has ended; it is to write its outcome first.
+    signal.signal(signal.SIGTERM, lambda number, frame: None)
     rank = os.environ["RANK"]
     (options.outcomes / f"pid-{rank}").write_text(str(os.getpid()))
     settings = json.loads(options.settings.read_text())
@@ -36,7 +39,7 @@ def main() -> int:
     def on_step(report) -> None:
         if report.step == options.at:
             pid = int((options.outcomes / f"pid-{options.to}").read_text())
-            os.kill(pid, options.signal)
+            os.kill(pid, options.send)
 
     outcome = {"code": 0, "error": ""}
     try:

@@ -72,7 +72,7 @@ def test_one_process_then_two_then_one_end_as_one_alone(tiny_whisper, tiny_corpu
     with pytest.raises(Stopped, match="step 20 of 60"):
         train(parse_recipe(keys), corpus, run, stop_at(20))
     outcomes, done = train_with_two(
-        keys, corpus, run, tmp_path / "two", at=40, signal=int(signal.SIGTERM), to=1
+        keys, corpus, run, tmp_path / "two", at=40, send=int(signal.SIGTERM), to=1
     )
     assert [outcome["code"] for outcome in outcomes] == [3, 3], done.stderr
     assert outcomes[0]["error"].startswith("stopped at step 4")
@@ -97,7 +97,7 @@ def test_two_processes_finish_a_run_and_both_know(tiny_whisper, tiny_corpus, tmp
     assert done.returncode == 0, done.stderr
     assert outcomes[0] == outcomes[1]
     assert outcomes[0]["steps"] == 3
-    assert len(list((tmp_path / "run" / "leases").glob("t*.json"))) == 1
+    assert len(list((tmp_path / "run" / "leases").glob("t????????.json"))) == 1
 
 
 def test_a_process_that_is_killed_ends_the_other_and_nothing_saved_is_lost(
@@ -105,10 +105,11 @@ def test_a_process_that_is_killed_ends_the_other_and_nothing_saved_is_lost(
 ):
     keys = settings(tiny_whisper(terse=True))
     keys["train"] |= {"max_steps": 8, "save_every": 2, "evaluate_every": 0}
-    outcomes, _ = train_with_two(
+    outcomes, done = train_with_two(
         keys, tiny_corpus(), tmp_path / "run", tmp_path / "two", at=5,
-        signal=int(signal.SIGKILL), to=1,
+        send=int(signal.SIGKILL), to=1,
     )  # fmt: skip
+    assert outcomes[0] is not None, done.stderr
     assert outcomes[0]["code"] == 1
     assert "another process of this training has ended" in outcomes[0]["error"]
     assert outcomes[1] is None
