@@ -1,9 +1,13 @@
 """What several test files need: tiny Whispers with the real vocabularies, and tiny corpora."""
 
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+FLAKY_S3 = Path(__file__).parent / "store" / "flaky_s3.py"
 
 TinyWhisper = Callable[..., Path]
 TinyCorpus = Callable[..., Path]
@@ -68,3 +72,21 @@ def tiny_corpus(tmp_path_factory: pytest.TempPathFactory) -> TinyCorpus:
         return made[key]
 
     return make
+
+
+@pytest.fixture
+def s3_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A bucket of a real S3 server on loopback."""
+    server = subprocess.Popen(
+        [sys.executable, str(FLAKY_S3)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert server.stdin is not None
+    assert server.stdout is not None
+    for name, value in {
+        "AWS_ENDPOINT_URL": server.stdout.readline().strip(), "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    yield "s3://bucket/people/anna"
+    server.stdin.close()
+    server.wait(30)

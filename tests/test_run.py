@@ -1,12 +1,9 @@
 """`run` does every stage once, advises, and skips what is done."""
 
 import importlib
-import io
 import json
-import tarfile
 from collections.abc import Callable
 from dataclasses import replace
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -20,30 +17,12 @@ from modersmal.language import resolve
 from modersmal.run import RunResult, wiser_start
 from modersmal.whisper.load import load
 from modersmal.whisper.save import save_complete
-
-CLIPS = {"train": 6, "dev": 6, "test": 5}
+from small_release import CLIPS, write_small_release
 
 
 @pytest.fixture(scope="module")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small Common Voice release: the first clips of the demo's, unpacked."""
-    folder = tmp_path_factory.mktemp("cv") / "sv-SE"
-    (folder / "clips").mkdir(parents=True)
-    assets = resources.files("modersmal") / "assets" / "demo"
-    (archive,) = (entry for entry in assets.iterdir() if entry.name.endswith(".tar.gz"))
-    wanted: set[str] = set()
-    with tarfile.open(fileobj=io.BytesIO(archive.read_bytes())) as opened:
-        for member in opened:
-            name = Path(member.name).name
-            stream = opened.extractfile(member)
-            assert stream is not None
-            if name.endswith(".tsv"):
-                lines = stream.read().decode().splitlines()[: CLIPS[Path(name).stem] + 1]
-                (folder / name).write_text("\n".join(lines) + "\n")
-                wanted |= {line.split("\t")[1] for line in lines[1:]}
-            elif name in wanted:
-                (folder / "clips" / name).write_bytes(stream.read())
-    return folder
+    return write_small_release(tmp_path_factory.mktemp("cv") / "sv-SE")
 
 
 @pytest.fixture(scope="module")

@@ -76,6 +76,8 @@ def run(recipe: Recipe) -> RunResult:
     limit = session_end(recipe.train)
     locate(recipe.model)  # a base that is missing or unreachable shows now, not after hours
     prepared = prepare_here(recipe)
+    for note in prepared.notes:
+        _say(note)
     scores = _Scores(recipe)
     base, candidates = _score_starts(recipe, scores)
     advice = wiser_start(candidates)

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,6 @@ from modersmal.train.loop import StepReport
 from modersmal.train.train import train
 
 STEPS = 40
-FLAKY_S3 = Path(__file__).parent.parent / "store" / "flaky_s3.py"
 
 Start = Callable[..., BaseProcess]
 
@@ -129,30 +128,12 @@ def test_a_run_that_is_killed_falls_silent(start: Start, tmp_path: Path) -> None
     assert "nothing heard for" in str(modersmal.status(store))
 
 
-@pytest.fixture
-def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A bucket of a real S3 server on loopback."""
-    server = subprocess.Popen(
-        [sys.executable, str(FLAKY_S3)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert server.stdin is not None
-    assert server.stdout is not None
-    for name, value in {
-        "AWS_ENDPOINT_URL": server.stdout.readline().strip(), "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():  # fmt: skip
-        monkeypatch.setenv(name, value)
-    yield "s3://bucket/people/anna"
-    server.stdin.close()
-    server.wait(30)
-
-
 def test_from_another_process_with_nothing_but_a_url(
-    settings: dict[str, Any], tiny_corpus: Callable[..., Path], s3: str, tmp_path: Path
+    settings: dict[str, Any], tiny_corpus: Callable[..., Path], s3_store: str, tmp_path: Path
 ) -> None:
     def ask() -> dict[str, Any]:
         done = subprocess.run(
-            [sys.executable, "-m", "modersmal", "status", s3, "--json"],
+            [sys.executable, "-m", "modersmal", "status", s3_store, "--json"],
             cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60,
         )  # fmt: skip
         (found,) = json.loads(done.stdout)["runs"]
@@ -168,7 +149,7 @@ def test_from_another_process_with_nothing_but_a_url(
     with pytest.raises(Stopped):
         train(
             parse_recipe(settings), tiny_corpus(), tmp_path / "run", on_step,
-            place=Remote.open(s3).at("runs/x"),
+            place=Remote.open(s3_store).at("runs/x"),
         )  # fmt: skip
     assert working["state"] == "training"
     assert working["lease"]["until"]

@@ -45,12 +45,13 @@ class Prepared:
     def path(self) -> Path:
         return self.corpus.path
 
+    @property
+    def notes(self) -> list[str]:
+        """What is to be known of it, beside the table."""
+        return [f"{one} is gone; the corpus, made earlier, is taken as it is" for one in self.gone]
+
     def __str__(self) -> str:
-        gone = [
-            f"Note: {source} is gone; the corpus, made earlier, is taken as it is."
-            for source in self.gone
-        ]
-        return "\n".join([describe(self.corpus.info), *gone])
+        return "\n".join([describe(self.corpus.info), *(f"Note: {note}." for note in self.notes)])
 
 
 def prepare(

@@ -59,6 +59,7 @@ class TrainResult:
 
     `model` is the complete folder of the model that was best on dev (after `model_step` steps);
     `dev` is its rate as a share, `metric` what that is; both None where the corpus has no dev.
+    `place` is the URL of the run's folder in a store far away, where the model is too.
     """
 
     run: Path
@@ -68,14 +69,16 @@ class TrainResult:
     metric: str | None
     dev: float | None
     seconds: float
+    place: str | None = None
 
     def __str__(self) -> str:
         score = ""
         if self.dev is not None and self.metric:
             score = f", dev {self.metric.upper()} {self.dev:.1%} after step {self.model_step}"
+        there = f" and in {self.place}/{MODEL}" if self.place else ""
         return (
             f"Trained {self.steps} steps in {duration(self.seconds)}{score}.\n"
-            f"The model is in {self.model}"
+            f"The model is in {self.model}{there}"
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -268,6 +271,7 @@ def _train(
     keeping.send_logs()
     if keeping.place is not None:
         keeping.place.put_folder(result.model, MODEL)
+        result = replace(result, place=keeping.place.url)
     return result
 
 
