@@ -2,11 +2,11 @@
 
     MODERSMAL_BENCH_DATA=... python benchmarks/restart.py --size small
 
-Both sides resume a Whisper of that size with full AdamW state from a checkpoint on the disk, in a
-fresh process; the clock runs from the start of the process. The place in the epoch is written into
-a checkpoint of the first step, which is all that both need to go there. Seq2SeqTrainer's data set
-decodes a clip when it is asked for it, so that nothing but its sampler has to be skipped through.
-Needs accelerate.
+Both sides resume a Whisper of that size (or the bundled base) with full AdamW state from a
+checkpoint on the disk, in a fresh process; the clock runs from the start of the process. The place
+in the epoch is written into a checkpoint of the first step, which is all that both need to go
+there. Seq2SeqTrainer's data set decodes a clip when it is asked for it, so that nothing but its
+sampler has to be skipped through. Needs accelerate.
 """
 
 import argparse
@@ -19,10 +19,12 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 RELEASE = "cv-corpus-0.1-synthetic/sv-SE"
 SIDES = ("modersmal", "trainer")
 SHARE = 0.9  # of the epoch
+BEGINS, DONE = "first step begins", "first step done"
 CLIPS = 8
 
 
@@ -37,10 +39,17 @@ def resume_modersmal(folder: Path, *, first: bool) -> None:
     """Train until the first step is done, as `modersmal train` does."""
     from modersmal.config import parse_recipe
     from modersmal.errors import Stopped
+    from modersmal.train.learner import Learner
     from modersmal.train.loop import StepReport
     from modersmal.train.train import train
 
-    printer = Printer()
+    printer, learn = Printer(), Learner.step
+
+    def step(*arguments: Any) -> Any:
+        printer.say(BEGINS)
+        return learn(*arguments)
+
+    Learner.step = step  # type: ignore[method-assign]
     settings = {
         "model": str(folder / "model"),
         "train": {
@@ -50,7 +59,7 @@ def resume_modersmal(folder: Path, *, first: bool) -> None:
     }  # fmt: skip
 
     def on_step(report: StepReport) -> None:
-        printer.say("first step done")
+        printer.say(DONE)
         if first:
             os.kill(os.getpid(), 15)  # saves, and ends
         else:
@@ -91,8 +100,11 @@ def resume_trainer(folder: Path, *, first: bool) -> None:
             return {"input_features": features, "labels": label[1:]}
 
     class End(TrainerCallback):
+        def on_step_begin(self, *_: object, **__: object) -> None:
+            Printer().say(BEGINS)
+
         def on_step_end(self, *_: object, **__: object) -> None:
-            Printer().say("first step done")
+            Printer().say(DONE)
             if not first:
                 os._exit(0)
 
@@ -114,6 +126,7 @@ def make(size: str, folder: Path) -> None:
     """The corpus and the model that both sides begin from."""
     from modersmal.corpus import Corpus
     from modersmal.corpus.prepare import prepare
+    from modersmal.whisper.load import locate
     from modersmal.whisper.save import save_complete
     from train_step import make_whisper
 
@@ -121,7 +134,10 @@ def make(size: str, folder: Path) -> None:
     split = Corpus.open(folder / "corpus").split("train")
     (folder / "mean.json").write_text(json.dumps(float(split.durations_s.mean())))
     (folder / "steps.json").write_text(json.dumps(int(SHARE * len(split) / CLIPS)))
-    save_complete(make_whisper(size), folder / "model", None)
+    if size == "bundled":
+        shutil.copytree(locate(size), folder / "model")
+    else:
+        save_complete(make_whisper(size), folder / "model", None)
 
 
 def move(folder: Path) -> int:
@@ -144,19 +160,23 @@ def _edit(path: Path, **values: int) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | values))
 
 
-def start(side: str, folder: Path, *, first: bool) -> float:
-    """Run one side in a fresh process; seconds from its start to the end of its first step."""
+def start(side: str, folder: Path, *, first: bool) -> dict[str, float]:
+    """Run one side in a fresh process; seconds from its start until what it has said."""
     command = [sys.executable, __file__, "--side", side, "--folder", str(folder)]
     began_s = time.monotonic()
     done = subprocess.run([*command, *["--first"] * first], stdout=subprocess.PIPE, text=True)
     if done.returncode:
         raise SystemExit(f"{side} failed")
-    return json.loads(done.stdout.splitlines()[0])["first step done"] - began_s
+    said: dict[str, float] = {}
+    for line in done.stdout.splitlines():
+        if line.startswith('{"first step'):
+            said = json.loads(line) | said  # the first of each kind
+    return {what: at_s - began_s for what, at_s in said.items()}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Restart to first step.")
-    parser.add_argument("--size", choices=("tiny", "base", "small"), default="small")
+    parser.add_argument("--size", choices=("bundled", "tiny", "base", "small"), default="small")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -173,13 +193,14 @@ def main() -> None:
             start(side, folder, first=True)
         step = move(folder)
         print(f"{options.size}, resumed after step {step}, {SHARE:.0%} of an epoch, {CLIPS} clips")
-        took: dict[str, list[float]] = {side: [] for side in SIDES}
+        took: dict[str, list[dict[str, float]]] = {side: [] for side in SIDES}
         for _ in range(options.repeats):
             for side in SIDES:
                 took[side].append(start(side, folder, first=False))
         for side, name in zip(SIDES, ("modersmal", "Seq2SeqTrainer"), strict=True):
-            seconds = ", ".join(f"{second:.1f}" for second in took[side])
-            print(f"{name}: first step done {seconds} s after the start of the process")
+            for what in (BEGINS, DONE):
+                seconds = ", ".join(f"{said[what]:.1f}" for said in took[side])
+                print(f"{name}: {what} {seconds} s after the start of the process")
 
 
 if __name__ == "__main__":
