@@ -1,9 +1,11 @@
 """The documents say what the code does: the reference is generated, and every example parses."""
 
+import ast
 import importlib.util
 import re
 import shlex
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -90,9 +92,44 @@ def test_every_recipe_in_a_document_is_sound(path: Path) -> None:
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name)
 def test_every_link_leads_somewhere(path: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8")):
+    for target in re.findall(r"\]\(([^)]+)\)", path.read_text(encoding="utf-8")):
         if "://" not in target:
-            assert (path.parent / target).exists(), f"{name(path)}: {target}"
+            file, _, heading = target.partition("#")
+            to = path.parent / file if file else path
+            assert to.exists(), f"{name(path)}: {target}"
+            assert not heading or heading in anchors(to), f"{name(path)}: {target}"
+
+
+def anchors(page: Path) -> set[str]:
+    """What GitHub calls the headings of a page."""
+    titles = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_what_the_guide_quotes_is_what_is_said() -> None:
+    said = list(sentences())
+    page = (ROOT / "docs" / "guide" / "disconnected.md").read_text(encoding="utf-8")
+    quoted = re.findall(r"`([^`\n]+)`", BLOCK.sub("", page))
+    quoted += re.findall(r"^modersmal: (.*)$", page, re.MULTILINE)
+    messages = [quote for quote in quoted if quote.count(" ") > 4 and "modersmal " not in quote]
+    assert len(messages) > 12
+    for message in messages:
+        for part in re.split(r"[…\d]+[TZ]?|: ", message):
+            words = part.strip(" ();:,.")
+            assert len(words) < 8 or any(words in text for text in said), f"{message}: {words!r}"
+
+
+def sentences() -> Iterator[str]:
+    """Every text in the source, with a gap where a value comes in."""
+    for file in (ROOT / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts = [
+                    part.value if isinstance(part, ast.Constant) else "\0" for part in node.values
+                ]
+                yield "".join(map(str, parts))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value
 
 
 def test_the_readme_keeps_its_order() -> None:
