@@ -4,6 +4,7 @@ A fork server imports torch once; every training is forked from it.
 """
 
 import multiprocessing
+import os
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -17,24 +18,31 @@ def start(
     corpus: Path,
     run: Path,
     *,
-    store: Path | None = None,
+    store: Path | str | None = None,
     fault: str | None = None,
+    log: Path | None = None,
 ) -> BaseProcess:
     """Start a training in another process; its exit code is the command line's.
 
-    `store` is a folder that stands for a remote; `fault` is what MODERSMAL_FAULT says.
+    `store` is a folder or URL that stands for a remote; `fault` is what MODERSMAL_FAULT says;
+    `log` takes what it says.
     """
+    env = os.environ | ({"MODERSMAL_FAULT": fault} if fault else {})
     process = _CONTEXT.Process(
-        target=_train, args=(settings, str(corpus), str(run), store and str(store), fault)
+        target=_train, args=(settings, corpus, run, store and str(store), env, log)
     )
     process.start()
     return process
 
 
 def _train(
-    settings: dict[str, Any], corpus: str, run: str, store: str | None, fault: str | None
+    settings: dict[str, Any],
+    corpus: Path,
+    run: Path,
+    store: str | None,
+    env: dict[str, str],
+    log: Path | None,
 ) -> None:
-    import os
     import sys
 
     import torch
@@ -45,11 +53,12 @@ def _train(
     from modersmal.train.train import train
 
     torch.set_num_threads(1)
-    if fault:
-        os.environ["MODERSMAL_FAULT"] = fault
+    os.environ.update(env)
+    if log:
+        os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), sys.stderr.fileno())
     place = Remote.open(store).at("runs/x") if store else None
     try:
-        train(parse_recipe(settings), Path(corpus), Path(run), place=place)
+        train(parse_recipe(settings), corpus, run, place=place)
     except ModersmalError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)

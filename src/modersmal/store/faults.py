@@ -1,8 +1,8 @@
 """Faults on purpose, so that tests can stop a process at any named write point.
 
 `MODERSMAL_FAULT=NAME:COUNT[:ACTION]` acts when the point NAME is passed for the COUNT-th time in
-this process: `kill` (the default) ends it as the loss of the machine would, `enospc` and `eio`
-raise what a full and a broken disk raise.
+this process: `kill` (the default) ends it as the loss of the machine would, `stop` freezes it as
+the sleep of the machine would, `enospc` and `eio` raise what a full and a broken disk raise.
 """
 
 import errno
@@ -34,10 +34,10 @@ def _perhaps(name: str, wanted: str) -> None:
         _passed[name] += 1
         if _passed[name] != int(count):
             return
-    if action == "kill":
-        os.kill(os.getpid(), signal.SIGKILL)
+    if action in ("kill", "stop"):
+        os.kill(os.getpid(), signal.SIGKILL if action == "kill" else signal.SIGSTOP)
     elif action in ("enospc", "eio"):
         number = errno.ENOSPC if action == "enospc" else errno.EIO
         raise OSError(number, os.strerror(number))
     else:
-        raise ValueError(f"{VARIABLE}={wanted}: {action!r} is not kill, enospc or eio")
+        raise ValueError(f"{VARIABLE}={wanted}: {action!r} is not kill, stop, enospc or eio")

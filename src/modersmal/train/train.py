@@ -453,6 +453,8 @@ def _finish(state: State, parts: _Parts, checkpoints: Checkpoints, run: Path) ->
     whisper, corpus = parts.learner.whisper, parts.corpus
     chosen = _take_best(state, whisper, checkpoints)
     finished = replace(whisper, base=_base_name(parts.recipe.model, whisper))
+    for left_by_a_killed_one in run.glob(f".draft-{MODEL}-*"):
+        shutil.rmtree(left_by_a_killed_one, ignore_errors=True)
     draft = run / f".draft-{MODEL}-{uuid.uuid4().hex}"
     try:
         save_complete(finished, draft, resolve(corpus.language, corpus.language_token))
