@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from huggingface_hub import constants
 
 import modersmal
 from modersmal.config import load_recipe
-from modersmal.errors import HubError, ModelError, RecipeError
+from modersmal.errors import HubError, ModelError, RecipeError, Stopped
 from modersmal.language import resolve
 from modersmal.run import RunResult, wiser_start
 from modersmal.whisper.load import load
@@ -145,6 +146,28 @@ def test_no_advice_without_certainty(done: tuple[Path, RunResult]) -> None:
     assert result.base_dev is not None
     assert wiser_start(()) == ""
     assert wiser_start((result.base_dev,)) == ""
+
+
+@pytest.mark.parametrize(
+    ("stage", "work"), [("prepare", "prepare"), ("score the start", "evaluate")]
+)
+def test_a_signal_in_any_stage_ends_with_3_and_the_same_command_goes_on(
+    stage: str, work: str, release: Path, babbling: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    recipe = write_recipe(tmp_path, release, babbling, [])
+    module = importlib.import_module("modersmal.run")
+    real = getattr(module, work)
+
+    def asked_to_stop(*arguments: Any, **options: Any) -> Any:
+        signal.raise_signal(signal.SIGTERM)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(module, work, asked_to_stop)
+    with pytest.raises(Stopped, match=f"stopped at the stage '{stage}'; the same command goes on"):
+        modersmal.run(recipe)
+    monkeypatch.setattr(module, work, real)
+    assert modersmal.run(recipe).trained.steps == 2
 
 
 def test_an_unreachable_base_is_an_error(

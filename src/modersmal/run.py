@@ -6,6 +6,8 @@ with a key of all that it depends on, and its clips are not decoded again while 
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from modersmal.evaluate.evaluate import Evaluation, evaluate
 from modersmal.evaluate.results import CorpusScore
 from modersmal.train.budget import Limit, now_s
 from modersmal.train.ranks import world_size
+from modersmal.train.stopping import StopNow, stop_signals
 from modersmal.train.train import TrainResult, session_end, train
 from modersmal.whisper.convert import model_hash
 from modersmal.whisper.load import locate
@@ -75,11 +78,13 @@ def run(recipe: Recipe) -> RunResult:
         raise RecipeError("run is for one process; for several, give `modersmal train` to torchrun")
     limit = session_end(recipe.train)
     locate(recipe.model)  # a base that is missing or unreachable shows now, not after hours
-    prepared = prepare_here(recipe)
+    with _stoppable("prepare"):
+        prepared = prepare_here(recipe)
     for note in prepared.notes:
         _say(note)
     scores = _Scores(recipe)
-    base, candidates = _score_starts(recipe, scores)
+    with _stoppable("score the start"):
+        base, candidates = _score_starts(recipe, scores)
     advice = wiser_start(candidates)
     if advice:
         _say(advice)
@@ -88,8 +93,9 @@ def run(recipe: Recipe) -> RunResult:
     _must_have_time(limit, "the model is trained, its scores on test are not taken yet")
     test = None
     if scores.has("test"):
-        before = scores.take("base-test", recipe.model, "test")
-        test = scores.take("test", str(trained.run), "test", baseline=before.output)
+        with _stoppable("score the result"):
+            before = scores.take("base-test", recipe.model, "test")
+            test = scores.take("test", str(trained.run), "test", baseline=before.output)
     return RunResult(prepared, base, candidates, advice, trained, test, trained.run)
 
 
@@ -124,6 +130,19 @@ def train_here(
         limit=limit,
         later_audio_s=later_audio_s,
     )
+
+
+@contextmanager
+def _stoppable(stage: str) -> Iterator[None]:
+    """Around a stage that has nothing to save when it is asked to stop. Raises Stopped then."""
+    with stop_signals(lambda sentence: None) as wish:
+        try:
+            with wish.at_once():
+                yield
+        except StopNow:
+            raise Stopped(
+                f"stopped at the stage {stage!r}; the same command goes on, with what is done kept"
+            ) from None
 
 
 def _must_have_time(limit: Limit | None, where: str) -> None:

@@ -89,7 +89,7 @@ class _Handler(BaseHTTPRequestHandler):
             key = json.loads(described.split(b"\n\n", 1)[1])["name"]
             data = media.split(b"\n\n", 1)[1].removesuffix(b"\n")
             return self._store(key, data, "ifGenerationMatch" in query)
-        if self.command == "POST":
+        if "upload_id" not in query:
             name = f"{len(self.begun)}"
             self.begun[name] = (json.loads(body)["name"], "ifGenerationMatch" in query, bytearray())
             path = self.path.partition("?")[0]

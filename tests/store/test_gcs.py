@@ -3,12 +3,10 @@
 import os
 
 import pytest
+from local_gcs import local_gcs
 
 from modersmal import store
 from modersmal.store.remote import Backoff, Remote
-
-gcsfs = pytest.importorskip("gcsfs", reason="the extra gcs is not installed")
-from local_gcs import local_gcs  # noqa: E402
 
 
 @pytest.fixture

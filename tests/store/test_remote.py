@@ -308,6 +308,8 @@ def test_whether_names_are_exclusive_is_asked_of_the_store_itself(s3, tmp_path):
     assert local_place(tmp_path).exclusive is True
     assert Remote.open(f"drive://{tmp_path}").exclusive is False
     assert Remote.open(f"memory://{tmp_path}").exclusive is True
+    # Of the rest, fsspec looks whether a name is free, and writes then.
+    assert Remote.open(f"local://{tmp_path}").exclusive is False
 
 
 def test_free_space_is_told_where_it_can_be(s3, tmp_path):

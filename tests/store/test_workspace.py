@@ -36,6 +36,9 @@ def test_a_url_has_a_work_folder_of_its_own_on_this_machine(tmp_path, monkeypatc
 
 def test_a_mounted_drive_is_worked_for_on_this_machines_disk(tmp_path, monkeypatch):
     monkeypatch.setenv(WORK_VARIABLE, str(tmp_path))
+    with pytest.raises(StoreError, match=r"Drive is not mounted, so /content/drive/MyDrive/x"):
+        Workspace.open("/content/drive/MyDrive/x")
+    monkeypatch.setattr(Path, "is_mount", lambda path: path == Path("/content/drive"))
     space = Workspace.open("/content/drive/MyDrive/modersmal")
     assert space.local.is_relative_to(tmp_path)
     assert space.remote is not None

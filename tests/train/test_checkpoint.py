@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modersmal import store
-from modersmal.errors import CheckpointError, TrainingError
+from modersmal.errors import CheckpointError, StoreError, TrainingError
 from modersmal.train import checkpoint
 from modersmal.train.checkpoint import Best, Checkpoints, Name, State
 from modersmal.train.journal import Decision
@@ -244,6 +244,20 @@ def test_a_damaged_one_in_the_remote_falls_back_with_one_line(learner, remote, t
     assert state.step == 10
     assert len(said) == 1
     assert "step 20 is damaged" in said[0]
+
+
+def test_a_remote_that_is_out_of_reach_is_not_taken_for_damage(learner, remote, tmp_path):
+    """Going back a step for want of a network would throw good work away."""
+    here = tmp_path / "here"
+    save(learner, here, 10)
+    shutil.move(save(learner, here, 20), remote.folder / "runs/x/step-00000020.t00000001")
+
+    def out_of_reach(*_):
+        raise StoreError("the store cannot be reached")
+
+    remote.get_folder = out_of_reach
+    with pytest.raises(StoreError, match="cannot be reached"):
+        load(learner, here, remote=remote, prefix="runs/x")
 
 
 names = st.lists(st.builds(Name, st.integers(0, 20), st.integers(0, 3)), unique=True)

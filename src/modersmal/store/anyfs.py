@@ -16,6 +16,7 @@ _CHUNK_BYTES = 8 << 20
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
 # Flat stores have no folders to make; in memory there is no network, and names are exclusive.
 _WITHOUT_FOLDERS = {"memory", "gs", "gcs", "abfs", "abfss", "az", "oss", "oci"}
+_CONDITIONAL = {"memory", "s3", "s3a", "gs", "gcs"}
 
 
 def open_fsspec(url: str, **options: Any) -> tuple[Any, str]:
@@ -60,7 +61,12 @@ class AnyFs:
 
     @cached_property
     def _exclusive(self) -> bool:
-        """Asked of the storage itself: some accept a conditional write and ignore the condition."""
+        """Asked of the storage itself: some accept a conditional write and ignore the condition.
+
+        Of others, fsspec looks first and writes then, between which another may write.
+        """
+        if not self.protocols & _CONDITIONAL:
+            return False
         name = f".exclusive-{uuid4().hex}"
         try:
             return self.create(name, b"1") and not self.create(name, b"2")

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+from modersmal.errors import StoreError
 from modersmal.store import files
 from modersmal.store.backend import OnProgress, Stat
 from modersmal.store.trouble import Damaged
@@ -146,6 +147,18 @@ def is_synced(path: Path, mounts: Path = Path("/proc/mounts")) -> bool:
         if path.is_relative_to(point):
             here.append((len(point), kind))
     return bool(here) and max(here)[1].startswith(_MOUNT_TYPES)
+
+
+def must_be_mounted(url: str, drive: Path = _COLAB_DRIVE) -> None:
+    """Raises StoreError where a folder of Colab's Drive is meant and Drive is not there.
+
+    What is written to that path then stays on a machine that will be taken away.
+    """
+    if Path(url).is_relative_to(_COLAB_DRIVE) and not drive.is_mount():
+        raise StoreError(
+            f"Drive is not mounted, so {url} would be lost with this machine; run `from "
+            "google.colab import drive; drive.mount('/content/drive')` and start again"
+        )
 
 
 def _copy(local: Path, target: BinaryIO, on_bytes: OnProgress) -> int:

@@ -38,6 +38,7 @@ from modersmal.store.tokens import (
 )
 
 CLAIM_WINDOW_S = 60.0
+_PATIENCE_S = 0.5  # with a place that does not answer, when all that must be done is done
 
 
 class Lease:
@@ -133,7 +134,7 @@ class Lease:
             yield self
         finally:
             ended.set()
-            thread.join(timeout=2.0)
+            thread.join(timeout=_PATIENCE_S)
 
     def release(self) -> None:
         """Give the lease up, so that another need not wait. Raises StoreError."""

@@ -22,7 +22,7 @@ from modersmal.store.remote import Remote
 from modersmal.store.retry import Backoff
 
 _DRAFT = ".draft-"
-_ENDS_WITHIN_S = 2.0
+_ENDS_WITHIN_S = 1.0
 
 
 @dataclass

@@ -19,10 +19,11 @@ from modersmal.offline import is_offline
 from modersmal.progress import progress
 from modersmal.store.backend import OnProgress
 from modersmal.store.files import MANIFEST, files_of, write_manifest
-from modersmal.store.folder import is_synced
+from modersmal.store.folder import is_synced, must_be_mounted
 from modersmal.store.remote import Remote
 
 WORK_VARIABLE = "MODERSMAL_WORK"
+CACHE_VARIABLE = "MODERSMAL_CACHE"
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,12 @@ class Workspace:
         """Open a recipe's `store`: a folder, a mounted Drive, or any URL that `Remote` opens.
 
         Raises:
-            StoreError: nobody knows such URLs, or a package is missing.
+            StoreError: nobody knows such URLs, a package is missing, or Drive is not mounted.
         """
         url = store.rstrip("/") or store
         if "://" not in url and not is_synced(Path(url)):
             return cls(Path(url).expanduser(), None)
+        must_be_mounted(url)
         remote = Remote.open(url)
         return cls(_work_folder() / hashlib.sha256(remote.url.encode()).hexdigest()[:16], remote)
 
@@ -137,12 +139,14 @@ def _work_folder() -> Path:
 
 
 def cache_folder() -> Path:
-    """What is modersmal's in the platform's folder for things that can be had again."""
+    """For things that can be had again: MODERSMAL_CACHE, else the platform's folder for that."""
+    if chosen := os.environ.get(CACHE_VARIABLE):
+        return Path(chosen).expanduser()
     home = Path.home()
-    if sys.platform == "darwin":
+    if sys.platform == "win32":
+        cache = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    elif sys.platform == "darwin":
         cache = home / "Library" / "Caches"
-    elif sys.platform == "win32":
-        cache = Path(os.environ.get("LOCALAPPDATA", home / "AppData" / "Local"))
     else:
         cache = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
     return cache / "modersmal"

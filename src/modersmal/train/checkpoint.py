@@ -24,7 +24,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from modersmal import store
-from modersmal.errors import CheckpointError, StoreError
+from modersmal.errors import CheckpointError, StoreDamaged, StoreError, StoreMissing
 from modersmal.progress import progress
 from modersmal.train.journal import Decision
 from modersmal.train.optim import trained
@@ -139,14 +139,15 @@ class Checkpoints:
         """The folder of a whole checkpoint here, downloaded where it is missing or damaged.
 
         Raises:
-            StoreError: it is damaged here, and damaged or missing in the remote.
+            StoreDamaged, StoreMissing: neither here nor in the remote is it whole.
+            StoreError: the remote cannot be reached.
         """
         folder = self.folder / str(name)
         try:
             store.verify_manifest(folder)
-        except StoreError:
+        except StoreError as error:
             if self.remote is None or name not in self.remote_names():
-                raise
+                raise StoreDamaged(str(error)) from error
             with progress(f"Fetching step {name.step}", unit="MB") as advance:
                 self.remote.get_folder(
                     f"{self.prefix}/{name}", folder, lambda count: advance(count / 1e6)
@@ -173,12 +174,13 @@ def load_newest(
 
     Raises:
         CheckpointError: there are checkpoints, but all are damaged, or of a later version.
+        StoreError: the remote that has it cannot be reached.
     """
     names = checkpoints.names()
     for place, name in reversed(list(enumerate(names))):
         try:
             folder = checkpoints.bring(name)
-        except StoreError as error:
+        except (StoreDamaged, StoreMissing) as error:
             instead = f"; going back to step {names[place - 1].step}" if place else ""
             say(f"The checkpoint of step {name.step} is damaged ({error}){instead}")
             continue

@@ -30,7 +30,7 @@ RECIPE = "recipe.json"
 _SPOOL = ".uploads"
 _LOGS = (RECIPE, JOURNAL, METRICS)
 _UPLOADS_WAITING = 3  # checkpoints on this disk for want of a remote; older ones are dropped
-_PATIENCE_S = 2.0  # with a remote, when all that must be done is done
+_PATIENCE_S = 1.5  # with a remote, when all that must be done is done
 _UNCONFIRMED = 2  # more are kept where nobody can tell what has arrived
 
 Say = Callable[[str], None]
@@ -52,9 +52,11 @@ class Keeping:
             StoreError: it will not fit: now, and not after hours.
         """
         wanted = (keep + 2) * size  # the best one stays too, and one is being written
+        waiting = _UPLOADS_WAITING * size if self.place is not None else 0
         here = len({name.step for name in self.checkpoints.local_names()})
         self.run.mkdir(parents=True, exist_ok=True)
-        _must_fit(wanted - here * size, shutil.disk_usage(self.run).free, str(self.run))
+        free = shutil.disk_usage(self.run).free
+        _must_fit(wanted + waiting - here * size, free, str(self.run))
         if self.place is not None:
             there = sum(self.place.sizes(CHECKPOINTS).values())
             _must_fit(wanted - there, self.place.free_bytes(), self.place.url)

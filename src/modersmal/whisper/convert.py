@@ -3,7 +3,6 @@
 import hashlib
 import os
 import shutil
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -15,6 +14,7 @@ from transformers import WhisperFeatureExtractor
 
 from modersmal import store
 from modersmal.errors import ModelError
+from modersmal.store.workspace import cache_folder
 from modersmal.whisper.load import Whisper, load
 
 Quantization = Literal[
@@ -81,17 +81,6 @@ def model_hash(folder: Path) -> str:
         raise ModelError(f"{folder} has no safetensors weights")
     listed = "".join(f"{path.name} {store.sha256(path)}\n" for path in files)
     return hashlib.sha256(listed.encode()).hexdigest()
-
-
-def cache_folder() -> Path:
-    """Where conversions are kept: MODERSMAL_CACHE, else the platform's folder for caches."""
-    if chosen := os.environ.get("MODERSMAL_CACHE"):
-        return Path(chosen).expanduser()
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local") / "modersmal"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "modersmal"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modersmal"
 
 
 class _LoadedConverter(Converter):
