@@ -9,13 +9,15 @@ import tomllib
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from modersmal.errors import RecipeError, nearest
 from modersmal.language import resolve
-from modersmal.store.workspace import Workspace
+
+if TYPE_CHECKING:
+    from modersmal.store.workspace import Workspace
 
 Codec = Literal["original", "flac", "opus"]
 Normaliser = Literal["none", "modersmal", "whisper-basic", "custom"]
@@ -420,8 +422,10 @@ class Recipe(Section):
     evaluate: EvaluateConfig = Field(default=EvaluateConfig(), description="How scores are taken.")
 
     @property
-    def workspace(self) -> Workspace:
+    def workspace(self) -> "Workspace":
         """Where corpora and runs are. Raises StoreError where nobody knows such a store."""
+        from modersmal.store.workspace import Workspace  # workers that prepare clips need none
+
         return Workspace.open(self.store)
 
     @property
