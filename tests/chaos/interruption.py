@@ -75,10 +75,6 @@ def child(pid, command):
     return None
 
 
-def is_frozen(pid):
-    return _state(pid) == "T"
-
-
 def is_running(pid):
     return _state(pid) not in "ZX"
 
@@ -91,10 +87,13 @@ def _state(pid):
         return "X"
 
 
+def wait_until_frozen(pid):
+    until(lambda: _state(pid) == "T")
+
+
 @contextmanager
 def woken(pid):
-    """Wait until a process is frozen; wake it, or what is left of it, afterwards."""
-    until(lambda: is_frozen(pid))
+    """Wake a frozen process afterwards, whatever happens."""
     try:
         yield
     finally:

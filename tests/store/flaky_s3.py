@@ -44,6 +44,24 @@ class FlakyS3:
     seen: list[str] = field(default_factory=list)
     down: bool = False
     lock: Lock = field(default_factory=Lock)
+    _application: Application | None = None
+    _server: Any = None
+    _thread: Thread | None = None
+
+    def come(self, application: Application | None = None) -> None:
+        """Listen: at any port the first time, and where it was, with what it had, when back."""
+        self._application = application or self._application
+        port = self._server.server_port if self._server else 0
+        self._server = make_server("127.0.0.1", port, self._application, threaded=True)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        self._thread.start()
+
+    def leave(self) -> None:
+        """Listen no more: connections are refused."""
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
 
     def reset(self) -> None:
         """End all troubles, forget what was seen, and begin with one empty bucket."""
@@ -78,17 +96,11 @@ def flaky_s3() -> Iterator[FlakyS3]:
     """Serve an empty S3 that has the bucket `bucket`."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     flaky = FlakyS3()
-    moto = DomainDispatcherApplication(create_backend_app)
-    server = make_server("127.0.0.1", 0, _wrapped(moto, flaky), threaded=True)
-    flaky.url = f"http://127.0.0.1:{server.server_port}"
-    thread = Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
+    flaky.come(_wrapped(DomainDispatcherApplication(create_backend_app), flaky))
     try:
         yield flaky
     finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+        flaky.leave()
 
 
 def _wrapped(moto: Application, flaky: FlakyS3) -> Application:
