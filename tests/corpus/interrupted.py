@@ -2,12 +2,15 @@
 
 `interrupted.py WHEN COUNT SOURCE TO WORKERS`, where WHEN is `task` (COUNT shards handed out),
 `outcome` (COUNT shards written, by one worker), `rewrite` (COUNT shards written anew at the end),
-`finish` (nothing but corpus.json missing) or `never`.
+`finish` (nothing but corpus.json missing), `after` (COUNT milliseconds) or `never`, which prints
+how many milliseconds it took.
 """
 
 import os
 import signal
 import sys
+import threading
+import time
 from pathlib import Path
 
 from modersmal import store
@@ -71,6 +74,8 @@ def arrange_death(when, count):
         finish._rewrite = killing(finish._rewrite, count)
     elif when == "finish":
         finish.write_corpus_file = die
+    elif when == "after":
+        threading.Timer(count / 1000, die).start()
 
 
 def main():
@@ -78,7 +83,9 @@ def main():
     plan.SHARD_ROWS = SHARD_ROWS
     remember_pools()
     arrange_death(when, int(count))
+    began_s = time.monotonic()
     prepare.prepare([source], Path(to), data=DataConfig(workers=int(workers)))
+    print(round(1000 * (time.monotonic() - began_s)))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """The same corpus, byte for byte: with any number of workers, and however often it was killed."""
 
+import itertools
 import os
+import random
 import subprocess
 import sys
 import time
@@ -15,6 +17,7 @@ from modersmal.corpus import plan, worker
 from modersmal.corpus.pool import WorkerPool
 from modersmal.corpus.prepare import prepare
 from modersmal.errors import CorpusError, ModersmalError
+from modersmal.store.faults import VARIABLE
 
 HERE = Path(__file__).parent
 KILLED = -9
@@ -39,11 +42,12 @@ def release(tmp_path_factory):
     return folder
 
 
-def run(when, count, source, to, workers):
+def run(when, count, source, to, workers, fault=""):
     command = [sys.executable, str(HERE / "interrupted.py"), when, str(count)]
     return subprocess.run(
-        [*command, str(source), str(to), str(workers)], capture_output=True, text=True, timeout=120
-    )
+        [*command, str(source), str(to), str(workers)],
+        capture_output=True, text=True, timeout=120, env=os.environ | {VARIABLE: fault},
+    )  # fmt: skip
 
 
 def make(source, to, **settings):
@@ -119,6 +123,67 @@ def is_running(pid):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+# --- Killed everywhere ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("point", "every"),
+    [
+        ("file.before-rename", 13),
+        *(
+            pytest.param(f"file.{point}", 1, marks=pytest.mark.chaos)
+            for point in ("before-sync", "before-rename", "after-rename")
+        ),
+    ],
+)
+def test_killed_at_every_file_that_it_writes(
+    release, expected, record_property, tmp_path, point, every
+):
+    """The plan, every shard and its outcome, shards written anew, rejected.jsonl, corpus.json."""
+    for count in itertools.count(1, every):
+        to = tmp_path / str(count)
+        killed = run("never", 0, release, to, 1, f"{point}:{count}:kill")
+        if killed.returncode == 0:
+            break
+        assert killed.returncode == KILLED, killed.stderr
+        record_property("killed prepare", f"at {point}")
+        must_go_on_to(expected, release, to)
+    assert count > 25
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("seed", range(10))
+def test_killed_at_random_moments(release, expected, record_property, tmp_path, seed):
+    """Again and again, until there is a corpus in spite of it; and then the next one."""
+    draw = random.Random(seed)
+    life_ms = {n: int(run("never", 0, release, tmp_path / f"{n}", n).stdout) for n in (1, 2)}
+    killed, corpora = 0, 1
+    while killed < 10:
+        to, workers = tmp_path / f"corpus-{corpora}", draw.choice([1, 2])
+        done = run("after", int(draw.uniform(0, life_ms[workers])), release, to, workers)
+        if done.returncode == KILLED:
+            killed += 1
+            record_property("killed prepare", where_it_was(to))
+        if (to / "corpus.json").exists() or killed == 10:
+            must_go_on_to(expected, release, to)
+            corpora += 1
+
+
+def must_go_on_to(expected, source, to):
+    done = run("never", 0, source, to, 1)
+    assert done.returncode == 0, done.stderr
+    assert contents(to) == expected
+
+
+def where_it_was(to):
+    done = len(list((to / ".prepare").glob("outcome-*.json")))
+    if (to / "corpus.json").exists():
+        return "ending"
+    if not (to / ".prepare" / "plan.json").exists():
+        return "planning"
+    return "shards" if done < 10 else "finishing"
 
 
 # --- In this process, where decoding can be counted ----------------------------------------------
