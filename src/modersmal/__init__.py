@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from modersmal.rehearse.result import Rehearsal
     from modersmal.run import RunResult
     from modersmal.status.runs import Status
-    from modersmal.train.train import TrainResult
+    from modersmal.train.finish import TrainResult
     from modersmal.transcribe.transcribe import Transcript
 
 __version__ = "0.1.0"

@@ -20,9 +20,10 @@ from modersmal.errors import HubError, ModelError, RecipeError, Stopped
 from modersmal.evaluate.evaluate import Evaluation, evaluate
 from modersmal.evaluate.results import CorpusScore
 from modersmal.train.budget import Limit, now_s
+from modersmal.train.finish import TrainResult
 from modersmal.train.ranks import world_size
 from modersmal.train.stopping import StopNow, stop_signals
-from modersmal.train.train import TrainResult, session_end, train
+from modersmal.train.train import session_end, train
 from modersmal.whisper.convert import model_hash
 from modersmal.whisper.load import locate
 

@@ -467,7 +467,7 @@ def test_a_found_device_batch_is_replayed_when_memory_is_ample_again(
 def test_on_another_machine_what_fits_is_found_anew(
     tiny_whisper, tiny_corpus, tmp_path, monkeypatch, capfd
 ):
-    from modersmal.train import train as module
+    from modersmal.train import parts as module
 
     model, corpus = tiny_whisper(terse=True), tiny_corpus(dev=0)
     keys = {"schedule": "constant", "warmup_steps": 0}
@@ -515,7 +515,7 @@ def test_a_stop_in_the_midst_of_decoding_does_not_wait_for_the_batch(
 def test_a_stop_while_the_model_is_loaded_is_heeded_at_once(
     tiny_whisper, tiny_corpus, tmp_path, monkeypatch
 ):
-    from modersmal.train import train as module
+    from modersmal.train import parts as module
 
     def slow(*_, **__):
         os.kill(os.getpid(), signal.SIGTERM)

@@ -38,8 +38,8 @@ from modersmal.rehearse.measure import (
 )
 from modersmal.rehearse.result import Part, Rehearsal, Stage
 from modersmal.store.workspace import Workspace
+from modersmal.train.finish import MODEL
 from modersmal.train.keeping import CHECKPOINTS
-from modersmal.train.train import MODEL
 from modersmal.whisper.decode import Context
 from modersmal.whisper.load import BUNDLED, locate, read_card
 

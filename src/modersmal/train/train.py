@@ -1,93 +1,40 @@
 """Fine-tune a Whisper on a corpus: put the parts together, start or go on, keep the best."""
 
 import os
-import shutil
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from rich.console import Console
 
 from modersmal import store
 from modersmal.config import Recipe, TrainConfig
-from modersmal.corpus import Corpus, Split
-from modersmal.errors import CheckpointError, Stopped, StoreError, TrainingError
+from modersmal.corpus import Corpus
+from modersmal.errors import Stopped, TrainingError
 from modersmal.language import resolve
 from modersmal.progress import duration
-from modersmal.store.faults import fault
 from modersmal.store.remote import Remote
 from modersmal.train import checkpoint
-from modersmal.train.batch import Loader
 from modersmal.train.budget import Budget, Limit, session_age_s, session_limit
-from modersmal.train.checkpoint import Checkpoints, State
+from modersmal.train.checkpoint import State
 from modersmal.train.dev import DevSet
-from modersmal.train.examples import find_examples
+from modersmal.train.finish import MODEL, TrainResult, finish
 from modersmal.train.follow import follow, lead_from
 from modersmal.train.heartbeat import HeartbeatWriter, scores_in
-from modersmal.train.identity import identity, must_be_same, versions
+from modersmal.train.identity import must_be_same, versions
 from modersmal.train.journal import JOURNAL, Journal
 from modersmal.train.keeping import RECIPE, Errands, Keeping, hold
-from modersmal.train.learner import Learner
 from modersmal.train.log import read_metrics
 from modersmal.train.loop import DEVICE_BATCH_S, Loop, StepReport
-from modersmal.train.memory import default_device_batch_s, describe_memory
-from modersmal.train.optim import freeze, peak_learning_rate
 from modersmal.train.pace import Pace
-from modersmal.train.plan import ContextRule, Plan
-from modersmal.train.precision import choose_device, choose_precision
-from modersmal.train.preflight import check_batch, check_loss, check_model
-from modersmal.train.ranks import End, Ranks, own_device, speaks
-from modersmal.train.rows import find_equal_rows
+from modersmal.train.parts import Parts, choose_dev, preflight, set_up
+from modersmal.train.precision import choose_device
+from modersmal.train.ranks import End, Ranks, own_device
 from modersmal.train.saver import Saver
+from modersmal.train.say import say
 from modersmal.train.schedule import Schedule
 from modersmal.train.stopping import StopNow, Wish, stop_signals
-from modersmal.whisper.load import Whisper, load
-from modersmal.whisper.save import save_complete
-
-MODEL = "model"
-_LARGE_WIDTH = 1024  # medium: from here on a GPU trades time for memory
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """A finished run.
-
-    `model` is the complete folder of the model that was best on dev (after `model_step` steps);
-    `dev` is its rate as a share, `metric` what that is; both None where the corpus has no dev.
-    `place` is the URL of the run's folder in a store far away, where the model is too.
-    """
-
-    run: Path
-    model: Path
-    steps: int
-    model_step: int
-    metric: str | None
-    dev: float | None
-    seconds: float
-    place: str | None = None
-
-    def __str__(self) -> str:
-        score = ""
-        if self.dev is not None and self.metric:
-            score = f", dev {self.metric.upper()} {self.dev:.1%} after step {self.model_step}"
-        there = f" and in {self.place}/{MODEL}" if self.place else ""
-        return (
-            f"Trained {self.steps} steps in {duration(self.seconds)}{score}.\n"
-            f"The model is in {self.model}{there}"
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"run": str(self.run), "model": str(self.model)}
-
-    @classmethod
-    def from_json(cls, table: dict[str, Any]) -> "TrainResult":
-        paths = {"run": Path(table["run"]), "model": Path(table["model"])}
-        return cls(**(table | paths))
 
 
 def train(
@@ -128,11 +75,11 @@ def train(
         ExitStack() as ending,
     ):
 
-        def get_ready() -> tuple[_Parts, Keeping | None]:
+        def get_ready() -> tuple[Parts, Keeping | None]:
             try:
                 with wish.at_once():
                     keeping = ending.enter_context(hold(run, place, say)) if ranks.leads else None
-                    return _set_up(recipe, opened, device, ranks), keeping
+                    return set_up(recipe, opened, device, ranks), keeping
             except StopNow:
                 before = "stopped before training began; start the same command again"
                 raise Stopped(before) from None
@@ -176,58 +123,8 @@ class _End:
     later_audio_s: float
 
 
-@dataclass(frozen=True)
-class _Parts:
-    """What a training is put together from; all of it follows from the recipe and the machine.
-
-    `device_batch_s` is what fits this machine, on the grounds of `basis`, for `reason`.
-    """
-
-    recipe: Recipe
-    corpus: Corpus
-    plan: Plan
-    loader: Loader
-    learner: Learner
-    rate: float
-    identity: dict[str, Any]
-    device_batch_s: float
-    basis: str
-    reason: str
-
-
-def _set_up(recipe: Recipe, corpus: Corpus, device: torch.device, ranks: Ranks) -> _Parts:
-    config, token = recipe.train, corpus.language_token
-    split = corpus.split("train")
-    # From here on it is scored, and at last saved, as a model for the context it learns.
-    whisper = replace(load(recipe.model, device=device), context=config.context)
-    check_model(whisper)
-    freeze(whisper.model, encoder=config.freeze_encoder)
-    examples = find_examples(split, whisper, token)
-    rate, rate_reason = peak_learning_rate(whisper.model.config, config.learning_rate)
-    plan = _plan(config, split, examples.rows)
-    for why, count in examples.left_out.items():
-        say(f"{count:,} clips are left out: {why}")
-    say(
-        f"{len(plan.rows):,} clips, {plan.durations_s.sum() / 3600:.1f} h, "
-        f"{plan.batches_per_epoch:,} steps an epoch; peak learning rate {rate:g} ({rate_reason})"
-    )
-    learner, device_batch_s, basis, reason = _learner(recipe, whisper, device, examples.used, ranks)
-    return _Parts(
-        recipe=recipe,
-        corpus=corpus,
-        plan=plan,
-        loader=Loader(split, plan, whisper, token, config.loader_workers, ranks.share),
-        learner=learner,
-        rate=rate,
-        identity=identity(recipe, corpus, rate),
-        device_batch_s=device_batch_s,
-        basis=basis,
-        reason=reason,
-    )
-
-
 def _train(
-    parts: _Parts,
+    parts: Parts,
     keeping: Keeping,
     heartbeat: HeartbeatWriter,
     wish: Wish,
@@ -248,7 +145,7 @@ def _train(
         metric = state.best.metric if state.best else "wer"
         heartbeat.begin(state.step, metric=metric, earlier=scores_in(read_metrics(run), metric))
         lead_from(parts.learner.ranks, parts.learner, state.step)
-        dev = _dev(parts.recipe, parts.corpus)
+        dev = choose_dev(parts.recipe, parts.corpus)
         loop = Loop(
             parts.learner,
             parts.loader,
@@ -267,7 +164,7 @@ def _train(
         )
         state = loop.run(wish)
     keeping.lease.renew()  # nothing is overwritten by one who has lost it
-    result = _finish(state, parts, checkpoints, run)
+    result = finish(state, parts, checkpoints, run)
     keeping.send_logs()
     if keeping.place is not None:
         keeping.place.put_folder(result.model, MODEL)
@@ -275,7 +172,7 @@ def _train(
     return result
 
 
-def _resume(parts: _Parts, keeping: Keeping, journal: Journal, saver: Saver) -> State:
+def _resume(parts: Parts, keeping: Keeping, journal: Journal, saver: Saver) -> State:
     """Where the run stands: at its newest whole checkpoint, or at its beginning."""
     recipe, learner, run = parts.recipe, parts.learner, keeping.run
     checkpoints = keeping.checkpoints
@@ -302,7 +199,7 @@ def _resume(parts: _Parts, keeping: Keeping, journal: Journal, saver: Saver) -> 
     if loaded:
         say(f"Going on from step {state.step}")
     else:
-        _preflight(parts, device_batch_s)
+        preflight(parts, device_batch_s)
     for change in accepted:
         say(f"From here on, as the recipe accepts: {change}")
     if accepted or not (run / RECIPE).is_file():
@@ -316,7 +213,7 @@ def _resume(parts: _Parts, keeping: Keeping, journal: Journal, saver: Saver) -> 
 
 
 def _pace(
-    parts: _Parts,
+    parts: Parts,
     state: State,
     journal: Journal,
     dev: DevSet | None,
@@ -343,7 +240,7 @@ def _pace(
     )
 
 
-def _decide_device_batch_s(parts: _Parts, journal: Journal, step: int) -> float:
+def _decide_device_batch_s(parts: Parts, journal: Journal, step: int) -> float:
     """Take what fits from the journal, where it was found out on a machine like this one."""
     holding = journal.latest(step, DEVICE_BATCH_S)
     value, reason = parts.device_batch_s, parts.reason
@@ -359,142 +256,9 @@ def _decide_device_batch_s(parts: _Parts, journal: Journal, step: int) -> float:
     return value
 
 
-def _plan(config: TrainConfig, split: Split, rows: np.ndarray) -> Plan:
-    return Plan(
-        rows=rows,
-        durations_s=split.durations_s[rows],
-        row_groups=split.row_group_of[rows],
-        seed=config.seed,
-        batch_s=config.batch_s,
-        context=ContextRule(
-            dynamic=config.context == "dynamic",
-            floor_s=config.context_floor_s,
-            step_s=config.context_step_s,
-            full_share=config.full_share,
-        ),
-    )
-
-
-def say(line: str) -> None:
-    """Say one line on standard error, above a live bar if there is one; of several processes, the
-    first one speaks."""
-    if not speaks():
-        return
-    Console(stderr=True).print(line, soft_wrap=True, markup=False, highlight=False)
-
-
-def _learner(
-    recipe: Recipe, whisper: Whisper, device: torch.device, used: torch.Tensor, ranks: Ranks
-) -> tuple[Learner, float, str, str]:
-    """The learner, and how much its device takes at a time: on what grounds, and why."""
-    config, model = recipe.train, whisper.model
-    precision = choose_precision(device, config.precision)
-    several = f" and {ranks.world - 1} more like it" if ranks.world > 1 else ""
-    say(f"Training on {device}{several} in {precision.name}: {precision.reason}")
-    checkpointing = config.gradient_checkpointing
-    if checkpointing is None:
-        checkpointing = device.type == "cuda" and model.config.d_model >= _LARGE_WIDTH
-    device_batch_s, reason = config.device_batch_s, "set by the recipe"
-    basis = f"{device_batch_s} s, {reason}"
-    if device_batch_s is None:
-        basis = describe_memory(device)
-        device_batch_s, reason = default_device_batch_s(
-            model.config,
-            sum(value.numel() for value in model.parameters()),
-            device,
-            value_bytes=precision.autocast.itemsize if precision.autocast else 4,
-            checkpointing=checkpointing,
-        )
-    learner = Learner(
-        whisper,
-        config,
-        device=device,
-        precision=precision,
-        checkpointing=checkpointing,
-        equal_rows=find_equal_rows(model.proj_out.weight, used),
-        ranks=ranks,
-    )
-    return learner, device_batch_s, basis, reason
-
-
-def _preflight(parts: _Parts, device_batch_s: float) -> None:
-    """Check the first batch, and show one clip of it as the model is taught it."""
-    loader, learner = parts.loader, parts.learner
-    batch = loader.load(0, whole=True)
-    texts = [loader.split.texts[row] for row in batch.planned.rows]
-    sample = check_batch(batch, texts, learner.whisper, parts.corpus.language_token)
-    loss = learner.first_loss(batch, device_batch_s)
-    warning = check_loss(loss, learner.whisper.vocabulary)
-    say(f"First clip: {sample}; first loss {loss:.2f}")
-    if warning:
-        say(f"Warning: {warning}")
-
-
-def _begin(run: Path, parts: _Parts) -> None:
+def _begin(run: Path, parts: Parts) -> None:
     recipe = parts.recipe.model_dump(mode="json")
     store.write_json(run / RECIPE, {"recipe": recipe, "identity": parts.identity} | versions())
-
-
-def _dev(recipe: Recipe, corpus: Corpus) -> DevSet | None:
-    if "dev" not in corpus.splits or not len(corpus.split("dev")):
-        say("The corpus has no dev split: the last step's model is kept, unscored")
-        return None
-    return DevSet.choose(
-        corpus.split("dev"),
-        recipe.train.dev_clips,
-        language=corpus.language,
-        language_token=corpus.language_token,
-        config=recipe.evaluate,
-    )
-
-
-def _finish(state: State, parts: _Parts, checkpoints: Checkpoints, run: Path) -> TrainResult:
-    """Write the best model as a complete folder, in one go."""
-    whisper, corpus = parts.learner.whisper, parts.corpus
-    chosen = _take_best(state, whisper, checkpoints)
-    finished = replace(whisper, base=_base_name(parts.recipe.model, whisper))
-    for left_by_a_killed_one in run.glob(f".draft-{MODEL}-*"):
-        shutil.rmtree(left_by_a_killed_one, ignore_errors=True)
-    draft = run / f".draft-{MODEL}-{uuid.uuid4().hex}"
-    try:
-        save_complete(finished, draft, resolve(corpus.language, corpus.language_token))
-        store.write_manifest(draft)
-        fault("model.after-manifest")
-        with store.writing(run / MODEL):
-            shutil.rmtree(run / MODEL, ignore_errors=True)
-            fault("model.before-rename")
-            draft.rename(run / MODEL)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-    return TrainResult(
-        run=run,
-        model=run / MODEL,
-        steps=state.step,
-        model_step=chosen,
-        metric=state.best.metric if state.best else None,
-        dev=state.best.rate if state.best else None,
-        seconds=state.seconds,
-    )
-
-
-def _take_best(state: State, whisper: Whisper, checkpoints: Checkpoints) -> int:
-    """Load the weights that were best on dev; returns the step they are of."""
-    if state.best is None or state.best.step == state.step:
-        return state.step
-    try:
-        folder = checkpoints.bring(checkpoints.named(state.best.step))
-    except (StoreError, CheckpointError) as error:
-        say(f"The best checkpoint is damaged ({error}); taking the last step's weights instead")
-        return state.step
-    checkpoint.load_weights(folder, whisper.model)
-    return state.best.step
-
-
-def _base_name(model: str, whisper: Whisper) -> str:
-    """What the card calls the base: a local folder's own base, or its name, not its path."""
-    if whisper.base and whisper.base != model:
-        return whisper.base
-    return Path(model).name if Path(model).is_dir() else model
 
 
 def _same_language(recipe: Recipe, corpus: Corpus) -> None:
