@@ -1,6 +1,6 @@
 """Write a recipe: every key with its effect, unit, default and when to change it, or a ready one.
 
-The comments are the descriptions in `config.py`; there is no second text to keep in step.
+The comments are the descriptions in `config/recipe.py`; there is no second text to keep in step.
 """
 
 import json

@@ -1,0 +1,29 @@
+"""The recipe: what it may say (`recipe`), and how its file is read (`load`)."""
+
+from modersmal.config.load import load_recipe, parse_recipe, sections
+from modersmal.config.recipe import (
+    ChecksConfig,
+    Codec,
+    DataConfig,
+    EvaluateConfig,
+    Recipe,
+    Section,
+    SpecAugmentConfig,
+    TextConfig,
+    TrainConfig,
+)
+
+__all__ = [
+    "ChecksConfig",
+    "Codec",
+    "DataConfig",
+    "EvaluateConfig",
+    "Recipe",
+    "Section",
+    "SpecAugmentConfig",
+    "TextConfig",
+    "TrainConfig",
+    "load_recipe",
+    "parse_recipe",
+    "sections",
+]
