@@ -117,7 +117,7 @@ def test_uploads_that_fail_at_first_are_mended(
 REFUSING = ["checkpoint.within-optimizer.safetensors:3"]
 REFUSING_LATER = [
     "journal.before:1", "checkpoint.begin:2", "checkpoint.within-model.safetensors:2",
-    "checkpoint.after-manifest:3", "checkpoint.after-rename:3", "checkpoint.within-removal:2",
+    "checkpoint.after-manifest:3", "checkpoint.after-rename:3",
     "model.before-rename:1", "file.before-sync:1", "file.before-sync:9", "file.before-rename:5",
     "file.before-rename:20",
 ]  # fmt: skip

@@ -165,10 +165,12 @@ def _train(
         state = loop.run(wish)
     keeping.lease.renew()  # nothing is overwritten by one who has lost it
     result = finish(state, parts, checkpoints, run)
-    keeping.send_logs()
     if keeping.place is not None:
+        keeping.lease.renew()
+        keeping.send_logs()
         keeping.place.put_folder(result.model, MODEL)
         result = replace(result, place=keeping.place.url)
+    keeping.lease.renew()  # if it slept meanwhile, the run is another's, which has the last word
     return result
 
 
