@@ -116,8 +116,8 @@ def resume_trainer(folder: Path, *, first: bool) -> None:
         bf16=torch.cuda.is_available(), save_strategy="steps", save_steps=1,
     )  # fmt: skip
     trainer = Seq2SeqTrainer(
-        WhisperForConditionalGeneration.from_pretrained(folder / "model"), arguments,
-        data_collator=collate, train_dataset=Clips(), callbacks=[End()],
+        WhisperForConditionalGeneration.from_pretrained(folder / "model", dtype=torch.float32),
+        arguments, data_collator=collate, train_dataset=Clips(), callbacks=[End()],
     )  # fmt: skip
     trainer.train(resume_from_checkpoint=None if first else True)
 
