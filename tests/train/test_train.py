@@ -1,10 +1,11 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
+import threading
 import time
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +14,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 import training_process
+from children import children
+from modersmal import store
 from modersmal.config import parse_recipe
 from modersmal.errors import (
     CheckpointError,
@@ -24,7 +27,7 @@ from modersmal.errors import (
     TrainingError,
 )
 from modersmal.store.lease import Lease
-from modersmal.store.remote import local_place
+from modersmal.store.remote import Remote, local_place
 from modersmal.train.checkpoint import Checkpoints
 from modersmal.train.journal import Journal
 from modersmal.train.log import read_metrics
@@ -417,10 +420,8 @@ def test_a_full_disk_keeps_the_earlier_checkpoints(tiny_whisper, tiny_corpus, tm
 
     def fill(report):
         if report.step == 3:
-            for children in Path("/proc/self/task").glob("*/children"):
-                for child in map(int, children.read_text().split()):
-                    if b"train.writer" in Path(f"/proc/{child}/cmdline").read_bytes():
-                        resource.prlimit(child, resource.RLIMIT_FSIZE, (10**6, 10**6))
+            [writer] = children("modersmal.train.writer")
+            resource.prlimit(writer, resource.RLIMIT_FSIZE, (10**6, 10**6))
 
     with pytest.raises(StoreError, match=r"the disk is full: .*step-00000004") as error:
         run_training(tiny_whisper(terse=True), tiny_corpus(dev=0), tmp_path, fill)
@@ -564,3 +565,23 @@ def test_too_little_memory_halves_what_the_device_takes(
     monkeypatch.setattr(Learner, "step", lambda *_: step(*_[:3], 100.0))
     with pytest.raises(TrainingError, match="does not fit the device's memory"):
         run_training(tiny_whisper(terse=True), tiny_corpus(dev=0), tmp_path / "none", max_steps=2)
+
+
+def test_the_last_upload_is_waited_for_and_shown(tiny_whisper, tiny_corpus, tmp_path, capfd):
+    def hold_the_uploader(report):
+        if report.step == STEPS:
+            [pid] = children("modersmal.store.uploader")
+            os.kill(pid, signal.SIGSTOP)
+            threading.Timer(1.5, os.kill, (pid, signal.SIGCONT)).start()
+
+    train(
+        parse_recipe(settings(tiny_whisper(terse=True))), tiny_corpus(), tmp_path / "here",
+        hold_the_uploader, place=Remote.open(f"file://{tmp_path}/there").at("runs/x"),
+    )  # fmt: skip
+    last = tmp_path / "there/runs/x/checkpoints" / checkpoint_of(tmp_path / "here", STEPS).name
+    store.verify_manifest(last)
+    shown = re.search(r"Uploading the last checkpoint: (.*) MB in (\d+) s", capfd.readouterr().err)
+    assert shown
+    assert int(shown[1]) >= sum(path.stat().st_size for path in last.iterdir()) // 1e6 > 0
+    assert int(shown[2]) >= 1
+    assert children("modersmal.store.uploader") == []

@@ -26,6 +26,11 @@ def fault(name: str) -> None:
         _perhaps(name, wanted)
 
 
+def environment_after() -> dict[str, str]:
+    """The environment of a process that follows on one which ended: a fault is met once."""
+    return {name: value for name, value in os.environ.items() if name != VARIABLE}
+
+
 def _perhaps(name: str, wanted: str) -> None:
     point, count, action = (*wanted.split(":"), "kill")[:3]
     if name != point:

@@ -12,17 +12,28 @@ import threading
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import quote, unquote
 
 from modersmal.errors import StoreDamaged, StoreError
 from modersmal.store import files
+from modersmal.store.backend import OnProgress
 from modersmal.store.faults import fault
-from modersmal.store.remote import Remote
 from modersmal.store.retry import Backoff
 
 _DRAFT = ".draft-"
 _ENDS_WITHIN_S = 1.0
+
+
+class Sender(Protocol):
+    """What brings a folder to its place: a `Remote`, or a process that opens the same one."""
+
+    @property
+    def confirms(self) -> bool: ...
+
+    def put_folder(self, local: Path, name: str, on_progress: OnProgress) -> None: ...
 
 
 @dataclass
@@ -32,10 +43,11 @@ class _Entry:
     path: Path
     size_bytes: int
     begun: bool = False
+    through_bytes: int = 0
 
 
 class UploadQueue:
-    """Sends complete folders to `remote` in a thread, one after the other.
+    """Has `remote` send complete folders, one after the other, from a thread.
 
     Where more than `cap_bytes` wait, the oldest one not yet begun is dropped in favour of the
     newest, which always has its place. `report` is told, in a sentence each, when the remote begins
@@ -44,7 +56,7 @@ class UploadQueue:
 
     def __init__(
         self,
-        remote: Remote,
+        remote: Sender,
         spool: Path,
         cap_bytes: int,
         report: Callable[[str], object],
@@ -83,8 +95,9 @@ class UploadQueue:
 
     @property
     def waiting_bytes(self) -> int:
+        """Bytes that are not through yet; a new attempt begins anew."""
         with self._changed:
-            return sum(entry.size_bytes for entry in self._entries)
+            return sum(entry.size_bytes - entry.through_bytes for entry in self._entries)
 
     def put(self, folder: Path, name: str) -> None:
         """Queue a complete folder to become `name` on the remote; returns at once.
@@ -160,8 +173,9 @@ class UploadQueue:
         """Send one folder, however often it takes. False where the folder itself is damaged."""
         failures = 0
         while True:
+            entry.through_bytes = 0
             try:
-                self._remote.put_folder(entry.path, entry.name, self._go_on)
+                self._remote.put_folder(entry.path, entry.name, partial(self._go_on, entry))
             except StoreDamaged as error:
                 self._drop(entry, str(error))
                 with self._changed:
@@ -177,12 +191,13 @@ class UploadQueue:
                 return True
             with self._changed:
                 self._changed.wait_for(lambda: self._closing, self._backoff.wait_s(failures))
-            self._go_on(0)
+            self._go_on(entry, 0)
             failures += 1
 
-    def _go_on(self, _more_bytes: int) -> None:
+    def _go_on(self, entry: _Entry, more_bytes: int) -> None:
         if self._closing:
             raise _Closed
+        entry.through_bytes += more_bytes
 
     def _make_room(self) -> list[_Entry]:
         """Take out what is over the cap, oldest first; neither what is under way nor the newest."""

@@ -40,11 +40,19 @@ class Remote:
     """
 
     def __init__(
-        self, backend: Backend, url: str, *, below: str = "", backoff: Backoff | None = None
+        self,
+        backend: Backend,
+        url: str,
+        *,
+        address: str | None = None,
+        below: str = "",
+        backoff: Backoff | None = None,
     ) -> None:
         self._backend, self._below = backend, below
         self._backoff = backoff or Backoff()
         self.url = without_secrets(url)
+        self.address = address
+        """What another process opens this place by, or None. May hold secrets: not for show."""
 
     @classmethod
     def open(cls, url: str, *, backoff: Backoff | None = None) -> "Remote":
@@ -60,16 +68,20 @@ class Remote:
         if not separator or scheme == "file":
             path = Path(rest if separator else url).expanduser()
             folder = SyncedFolder(path) if is_synced(path) else Folder(path)
-            return cls(folder, url, backoff=backoff)
+            address = url if separator else str(path.absolute())
+            return cls(folder, url, address=address, backoff=backoff)
         if scheme == "drive":
-            return cls(SyncedFolder(Path(rest)), url, backoff=backoff)
-        return cls(_opened(scheme, url, backoff), url, backoff=backoff)
+            return cls(SyncedFolder(Path(rest)), url, address=url, backoff=backoff)
+        elsewhere = None if scheme == "memory" else url  # that is this process's own memory
+        return cls(_opened(scheme, url, backoff), url, address=elsewhere, backoff=backoff)
 
     def at(self, prefix: str, *, backoff: Backoff | None = None) -> "Remote":
         """The same place, with names relative to the folder `prefix`."""
+        tail = f"/{_checked(prefix)}"
         return Remote(
             self._backend,
-            f"{self.url.rstrip('/')}/{_checked(prefix)}",
+            self.url.rstrip("/") + tail,
+            address=None if self.address is None else self.address.rstrip("/") + tail,
             below=self._name(prefix),
             backoff=backoff or self._backoff,
         )

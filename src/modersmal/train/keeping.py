@@ -18,6 +18,7 @@ from modersmal.errors import Held, StoreError
 from modersmal.store.lease import Lease
 from modersmal.store.queue import UploadQueue
 from modersmal.store.remote import Remote, local_place
+from modersmal.store.uploader import sending
 from modersmal.train import checkpoint, writer
 from modersmal.train.checkpoint import Best, Checkpoints, Name
 from modersmal.train.heartbeat import EVERY_S, STATUS, HeartbeatWriter
@@ -67,11 +68,12 @@ class Keeping:
         if self.place is None:
             yield None
             return
-        queue = UploadQueue(self.place, self.run / _SPOOL, _UPLOADS_WAITING * size, say)
-        try:
-            yield queue
-        finally:
-            queue.close()
+        with sending(self.place) as sender:
+            queue = UploadQueue(sender, self.run / _SPOOL, _UPLOADS_WAITING * size, say)
+            try:
+                yield queue
+            finally:
+                queue.close()
 
     def heartbeat(self, max_steps: int, say: Say) -> HeartbeatWriter:
         """What tells those who watch, here and in the remote if there is one."""

@@ -26,6 +26,7 @@ from modersmal.train.stopping import StopNow, Wish
 _MOST_SKIPPED = 50  # float16's loss scale halves at each, from 65,536: by then it is hopeless
 _SMOOTHING = 0.95
 _UPLOAD_S = 2.0  # what a signal leaves time for; the local checkpoint is what it must have
+_LOOK_EVERY_S = 0.5
 DEVICE_BATCH_S = "device_batch_s"
 
 
@@ -138,15 +139,25 @@ class Loop:
         self._attend()
         try:
             with wish.at_once():
-                drained = self.saver.drain(0)
-                if not drained:
-                    self._say("Uploading the last checkpoint")
-                    drained = self.saver.drain(self.pace.left_s)
+                drained = self.saver.drain(0) or self._drain_showing_bytes()
         except StopNow:
             raise self._stopped() from None
         self._attend()
         if not drained:
             raise self._stopped("the time is over: ")
+
+    def _drain_showing_bytes(self) -> bool:
+        """Wait for the uploads; False where the time is over before."""
+        total = least = self.saver.waiting_bytes
+        drained, left_s = False, self.pace.left_s
+        with progress("Uploading the last checkpoint", total=total / 1e6, unit="MB") as advance:
+            while not drained and left_s != 0:
+                wait_s = _LOOK_EVERY_S if left_s is None else min(_LOOK_EVERY_S, left_s)
+                drained = self.saver.drain(wait_s)
+                now = min(least, self.saver.waiting_bytes)  # what is sent again is not shown
+                advance((least - now) / 1e6)
+                least, left_s = now, self.pace.left_s
+        return drained
 
     def _advance_to(
         self, batch: StepBatch, began_s: float, log: MetricsLog, advance: Advance

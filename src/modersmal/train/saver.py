@@ -41,6 +41,9 @@ class Uploads(Protocol):
     @property
     def handed_over(self) -> list[str]: ...
 
+    @property
+    def waiting_bytes(self) -> int: ...
+
     def put(self, folder: Path, name: str) -> None: ...
 
     def drain(self, timeout_s: float) -> bool: ...
@@ -131,6 +134,11 @@ class Saver:
             return True
         timeout_s = threading.TIMEOUT_MAX if timeout_s is None else timeout_s
         return self._uploads.drain(max(0.0, timeout_s - (time.monotonic() - began_s)))
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes that the remote does not have yet, of what is written."""
+        return self._uploads.waiting_bytes if self._uploads else 0
 
     def upload(self, name: Name, best: Best | None) -> None:
         """Have a checkpoint that is on the disk taken to the remote, if there is one."""
