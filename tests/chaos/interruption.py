@@ -12,6 +12,9 @@ from modersmal.train.log import read_metrics
 
 STEPS = 10
 EXIT_USER_ERROR, EXIT_STOPPED = 1, 3
+UPLOADER_POINTS = (
+    "remote.before-files", "remote.after-file", "remote.before-manifest", "remote.after-manifest",
+)  # fmt: skip
 
 
 def code_of(process, timeout_s=120):
@@ -73,6 +76,16 @@ def child(pid, command):
             if command.encode() in Path(f"/proc/{found}/cmdline").read_bytes():
                 return int(found)
     return None
+
+
+def who_meets(process, point):
+    """The id of the process that meets a point: the training, its writer or its uploader."""
+    name = point.partition(":")[0]
+    if name.startswith("checkpoint."):
+        return until(lambda: child(process.pid, "train.writer"))
+    if name in UPLOADER_POINTS:
+        return until(lambda: child(process.pid, "store.uploader"))
+    return process.pid
 
 
 def is_running(pid):

@@ -14,6 +14,7 @@ from interruption import (
     steps_learned,
     until,
     wait_until_frozen,
+    who_meets,
     woken,
 )
 
@@ -130,8 +131,10 @@ def test_a_holder_that_was_frozen_leaves_nothing_that_counts(
     """It sleeps until its lease has run out and another has ended the run, and then wakes up."""
     said = tmp_path / "said"
     first = start(tmp_path / "first", store=there, fault=f"{point}:stop", log=said)
-    wait_until_frozen(first.pid)
-    with woken(first.pid):
+    frozen = who_meets(first, point)
+    wait_until_frozen(frozen)
+    os.kill(first.pid, signal.SIGSTOP)  # all of the machine
+    with woken(frozen), woken(first.pid):
         assert code_of(start(tmp_path / "second", store=there), 200) == 0
         before = checkpoints_there(there)
     assert code_of(first) == EXIT_STOPPED, said.read_text()

@@ -12,8 +12,8 @@ from interruption import (
     hash_of,
     must_be_whole,
     steps_learned,
-    until,
     wait_until_frozen,
+    who_meets,
     woken,
 )
 
@@ -34,10 +34,9 @@ QUICK = {"train.after-step:1", "remote.after-file:4"}
 
 
 def frozen_at(start, run, point, **how):
-    """Start a training; return it, and the process that a point has frozen: it, or its writer."""
+    """Start a training; return it, and the process that a point has frozen: it, or one of its."""
     process = start(run, fault=f"{point}:stop", **how)
-    in_writer = point.startswith("checkpoint.")
-    frozen = until(lambda: child(process.pid, "train.writer")) if in_writer else process.pid
+    frozen = who_meets(process, point)
     wait_until_frozen(frozen)
     return process, frozen
 
