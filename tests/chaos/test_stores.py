@@ -38,6 +38,13 @@ def place(backoff=None):
     return Remote.open("s3://bucket/people/anna", backoff=backoff).at("runs/x")
 
 
+def impatient_place(backoff=None):
+    """Uploads from this process, where the patience of a minute can be shortened."""
+    there = place(backoff)
+    there.address = None
+    return there
+
+
 def model_there(tmp_path):
     place().get_folder("model", tmp_path / "fetched" / "model")
     return hash_of(tmp_path / "fetched")
@@ -76,7 +83,8 @@ def test_a_store_that_is_away_stops_no_step_and_is_said_once(
             time.sleep(away_s / 5)
         last_s[0] = time.monotonic()
 
-    train(parse_recipe(settings), tiny_corpus(), tmp_path, work, place=place(backoff))
+    there = impatient_place(backoff) if backoff else place()
+    train(parse_recipe(settings), tiny_corpus(), tmp_path, work, place=there)
     assert max(took_s[3:8]) < longest_s
     assert hash_of(tmp_path) == model_there(tmp_path) == expected
     arrived = marks(s3)
@@ -105,7 +113,8 @@ def test_uploads_that_fail_at_first_are_mended(
     s3.trouble("PUT .*checkpoints/", kind, times=3)
     s3.trouble("PUT .*/model/", kind, times=2)
     s3.trouble("GET .*checkpoints/", kind, times=3)
-    train(parse_recipe(settings), tiny_corpus(), tmp_path / "first", place=place())
+    there = impatient_place() if kind == "hang" else place()
+    train(parse_recipe(settings), tiny_corpus(), tmp_path / "first", place=there)
     assert all(trouble.times == 0 for trouble in s3.troubles[:2])
     assert hash_of(tmp_path / "first") == model_there(tmp_path) == expected
     train(parse_recipe(settings), tiny_corpus(), tmp_path / "second", place=place())

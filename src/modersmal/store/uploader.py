@@ -39,7 +39,7 @@ from modersmal.store.queue import Sender
 from modersmal.store.remote import Remote
 from modersmal.store.trouble import plain
 
-_ENDING_S = 1.0
+_ENDING_S = 0.5
 _LISTENING_S = 0.2
 _NICER = 5  # training goes first
 
