@@ -10,6 +10,7 @@ import pytest
 from interruption import (
     EXIT_USER_ERROR,
     STEPS,
+    UPLOADER_POINTS,
     code_of,
     drafts_of_the_model,
     hash_of,
@@ -86,9 +87,11 @@ def test_killed_at_one_point(start, expected, tmp_path, point, count):
 @pytest.mark.parametrize("count", [1, 4])
 @pytest.mark.parametrize("point", SENDING_POINTS)
 def test_killed_on_the_way_to_the_remote(start, expected, tmp_path, point, count):
-    """The next machine has nothing but what has arrived there."""
-    there = tmp_path / "there"
-    assert kill_at(start, tmp_path / "first", point, count, store=there)
+    """The next machine has nothing but what has arrived there; an uploader is started again."""
+    there, said = tmp_path / "there", tmp_path / "said"
+    if not kill_at(start, tmp_path / "first", point, count, store=there, log=said):
+        assert point in UPLOADER_POINTS
+        assert "the process that uploads has ended (exit code -9)" in said.read_text()
     assert code_of(start(tmp_path / "second", store=there)) == 0
     assert hash_of(tmp_path / "second") == hash_of(there / "runs/x") == expected
 
