@@ -110,7 +110,7 @@ def test_one_that_is_frozen_is_waited_for_and_when_it_is_killed_the_other_takes_
 
 
 FREEZING_POINTS = [  # what a lease on S3 takes to run out is a minute
-    *(("s3", point) for point in ("train.after-step:5", "remote.after-file:7")),
+    *(("s3", point) for point in ("train.after-step:5", "remote.after-file:2")),
     *(
         ("folder", point)
         for point in (
