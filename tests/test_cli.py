@@ -282,7 +282,8 @@ def test_our_fault_is_70_with_a_log_that_hides_secrets(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    ended = outcome(monkeypatch, ZeroDivisionError("with hf_abcdefghijklmnop inside"))
+    text = "with hf_abcdefghijklmnop, s3://anna:sesame-open@host/x and AKIAABCDEFGHIJKLMNOP inside"
+    ended = outcome(monkeypatch, ZeroDivisionError(text))
     assert ended.exit_code == 70
     assert ended.stdout == ""
     sentence = ended.stderr.splitlines()[-1]
@@ -293,7 +294,8 @@ def test_our_fault_is_70_with_a_log_that_hides_secrets(
     content = log.read_text()
     assert "ZeroDivisionError" in content
     assert "Traceback" in content
-    assert "hf_abcdefghijklmnop" not in content
+    for secret in ("hf_abcdefghijklmnop", "sesame-open", "AKIAABCDEFGHIJKLMNOP"):
+        assert secret not in content
     assert oct(log.stat().st_mode)[-3:] == "600"
 
 

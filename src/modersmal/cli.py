@@ -6,7 +6,6 @@ A command returns the text that it prints, so that standard output holds that an
 import functools
 import json
 import os
-import re
 import sys
 import tempfile
 import traceback
@@ -21,8 +20,6 @@ import typer
 
 import modersmal
 from modersmal.errors import EXIT_FAULT, EXIT_INTERRUPTED, EXIT_USER_ERROR, ModersmalError, Stopped
-
-_HUB_TOKEN = re.compile(r"hf_\w{8,}")
 
 app = typer.Typer(
     name="modersmal",
@@ -124,22 +121,26 @@ def _say(sentence: str, code: int) -> int:
 
 def _fault(error: Exception) -> str:
     """Write a log of what is our fault, and say where it lies."""
+    from modersmal.store.trouble import without_secrets
+
     report = (
         f"modersmal {modersmal.__version__}, Python {sys.version}, {sys.platform}\n"
         f"{sys.argv}\n\n{''.join(traceback.format_exception(error))}"
     )
     log = _log_folder() / f"fault-{datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}.log"
     log.touch(mode=0o600)
-    log.write_text(_HUB_TOKEN.sub("hf_…", report), encoding="utf-8")
+    log.write_text(without_secrets(report), encoding="utf-8")
     return f"a fault of ours ({type(error).__name__}); please report it with the log {log}"
 
 
 def _log_folder() -> Path:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    from modersmal.store.workspace import cache_folder
+
+    folder = cache_folder()
     try:
-        (cache / "modersmal").mkdir(parents=True, exist_ok=True)
-        if os.access(cache / "modersmal", os.W_OK):
-            return cache / "modersmal"
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK):
+            return folder
     except OSError:
         pass
     return Path(tempfile.gettempdir())
@@ -465,7 +466,7 @@ def transcribe(
     return Answer("\n".join(done), 0 if len(done) == len(transcripts) else EXIT_USER_ERROR)
 
 
-@command("modersmal doctor")
+@command("modersmal doctor --store s3://bucket/people/anna")
 def doctor(
     store: Annotated[
         str, typer.Option("--store", metavar="STORE", help="What a recipe has as `store`.")
