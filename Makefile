@@ -38,6 +38,9 @@ bench: $(READY)
 	$(BIN)/python benchmarks/prepare.py
 	$(BIN)/python benchmarks/rehearsal.py
 	$(BIN)/python benchmarks/train_step.py
+	$(BIN)/python benchmarks/checkpointing.py
+	$(BIN)/python benchmarks/restart.py --size bundled
+	$(BIN)/python benchmarks/restart.py --size small --repeats 2
 	$(BIN)/python benchmarks/whole_job.py swedish
 	$(BIN)/python benchmarks/whole_job.py digits
 

@@ -37,6 +37,14 @@ def generate() -> ModuleType:
     return module
 
 
+def test_every_benchmark_is_run_by_make_and_has_its_figures() -> None:
+    made, told = (ROOT / "Makefile").read_text(), (ROOT / "docs" / "benchmarks.md").read_text()
+    for script in (ROOT / "benchmarks").glob("*.py"):
+        if "__main__" in script.read_text():
+            assert f"benchmarks/{script.name}" in made
+            assert f"benchmarks/{script.name}" in told
+
+
 def test_the_reference_is_up_to_date(generate: ModuleType) -> None:
     reference = ROOT / "docs" / "reference"
     assert (reference / "commands.md").read_text() == generate.commands_page(), "run `make docs`"
