@@ -132,8 +132,7 @@ def test_paths_are_relative_to_the_recipe(tmp_path: Path) -> None:
     )
     recipe = load_recipe(path)
     assert recipe.store == str(tmp_path / "s")
-    assert recipe.corpus_folder == tmp_path / "s" / "corpora" / "n"
-    assert recipe.run_folder == tmp_path / "s" / "runs" / "n"
+    assert recipe.workspace.local == tmp_path / "s"
     assert recipe.model == str(tmp_path / "mine")
     assert recipe.data.sources == [str(tmp_path / "a.csv"), "/b", str(Path.home() / "c")]
     assert recipe.evaluate.candidates == [str(tmp_path / "old"), "org/name"]

@@ -153,7 +153,7 @@ def test_the_real_run_needs_what_was_foreseen(
     """Sizes and counts; the hours are held against a real run in benchmarks/rehearsal.py."""
     result = modersmal.run(recipe)
     config = load_recipe(recipe)
-    corpus = Corpus.open(config.corpus_folder)
+    corpus = Corpus.open(config.workspace.corpus(config.name))
     on_disk = sum(file.stat().st_size for file in corpus.path.glob("*.parquet"))
     assert found.disk["corpus"] == pytest.approx(on_disk, rel=0.15)
     kept = sorted((result.run / "checkpoints").glob("step-*"))

@@ -200,7 +200,7 @@ class _Scores:
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe, self.workspace = recipe, recipe.workspace
-        self.corpus = Corpus.open(recipe.corpus_folder)
+        self.corpus = Corpus.open(self.workspace.corpus(recipe.name))
 
     def has(self, split: str) -> bool:
         return split in self.corpus.splits and len(self.corpus.split(split)) > 0

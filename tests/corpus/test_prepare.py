@@ -497,3 +497,10 @@ def test_neither_torch_nor_transformers_is_imported(tmp_path):
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout == "set()\n"
+
+
+def test_a_url_is_no_folder_to_prepare_into(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CorpusError, match="set it as the recipe's `store`"):
+        prepare(["anything"], Path("s3://bucket/corpora/sv"))
+    assert not list(tmp_path.iterdir())

@@ -6,7 +6,6 @@ comments and the guide's reference is generated from them.
 
 import re
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -422,13 +421,3 @@ class Recipe(Section):
         from modersmal.store.workspace import Workspace  # workers that prepare clips need none
 
         return Workspace.open(self.store)
-
-    @property
-    def corpus_folder(self) -> Path:
-        """The folder on this machine in which the corpus is, or will be."""
-        return self.workspace.corpus(self.name)
-
-    @property
-    def run_folder(self) -> Path:
-        """The folder on this machine in which the run is, or will be."""
-        return self.workspace.run(self.name)

@@ -27,7 +27,7 @@ from modersmal.corpus.sources import is_address, open_sources
 from modersmal.corpus.sources.base import Source
 from modersmal.corpus.worker import Job, prepare_shard
 from modersmal.errors import CorpusError
-from modersmal.language import resolve
+from modersmal.language import Language, resolve
 from modersmal.progress import progress
 
 
@@ -77,20 +77,11 @@ def prepare(
         StoreError: the disk is full or cannot be written.
     """
     data, text, checks = data or DataConfig(), text or TextConfig(), checks or ChecksConfig()
-    spoken = resolve(language, language_token)
-    settings: dict[str, Any] = {
-        "language": spoken.code,
-        "language_token": spoken.token,
-        "codec": data.codec,
-        "disjoint": data.disjoint,
-        "dev_share": data.dev_share,
-        "test_share": data.test_share,
-        "text": text.model_dump(),
-        "checks": checks.model_dump(),
-    }
+    _must_be_here(to)
+    own = licence(data.licence, data.licence_url, data.redistributable)
+    settings = _settings(resolve(language, language_token), data, text, checks)
     if sample:
         settings["sample"] = sample.clips
-    own = licence(data.licence, data.licence_url, data.redistributable)
     if own != UNKNOWN:
         settings["licence"] = asdict(own)
     finished = Corpus.open(to) if (to / CORPUS_FILE).exists() else None
@@ -120,6 +111,31 @@ def prepare(
     corpus = finish(job, settings | {"key": key}, disjoint=data.disjoint)
     _remove_work(to, work)
     return Prepared(corpus)
+
+
+def _settings(
+    spoken: Language, data: DataConfig, text: TextConfig, checks: ChecksConfig
+) -> dict[str, Any]:
+    """What a corpus says of how it was made."""
+    return {
+        "language": spoken.code,
+        "language_token": spoken.token,
+        "codec": data.codec,
+        "disjoint": data.disjoint,
+        "dev_share": data.dev_share,
+        "test_share": data.test_share,
+        "text": text.model_dump(),
+        "checks": checks.model_dump(),
+    }
+
+
+def _must_be_here(to: Path) -> None:
+    """Raises CorpusError for a URL, which a path shows by its first part."""
+    if to.parts and to.parts[0].endswith(":") and to.parts[0] != to.drive:
+        raise CorpusError(
+            f"{to} is no folder of this machine; for a store far away, set it as the recipe's "
+            "`store`: `modersmal run` prepares here and puts the corpus there"
+        )
 
 
 def _settled(sources: list[Source], plan: Plan) -> bool:
