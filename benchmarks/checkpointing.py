@@ -26,11 +26,11 @@ from transformers import TrainerCallback
 from modersmal.corpus import Corpus, Split
 from modersmal.corpus.prepare import prepare
 from modersmal.train import checkpoint
-from modersmal.train.batch import Loader
 from modersmal.train.checkpoint import Checkpoints, State
 from modersmal.train.learner import Learner
+from modersmal.train.reading import Reader
 from modersmal.train.saver import Saver
-from train_step import RELEASE, SIZES, evenly, make_learner, make_plan, trainer
+from train_step import RELEASE, SIZES, evenly, make_learner, make_plan, make_reader, trainer
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,9 @@ def blocked_s(learner: Learner, folder: Path, saves: int) -> tuple[list[float], 
     return blocked, written
 
 
-def modersmal_cost(learner: Learner, loader: Loader, folder: Path, steps: int, pairs: int) -> Cost:
+def modersmal_cost(learner: Learner, reader: Reader, folder: Path, steps: int, pairs: int) -> Cost:
     """The same steps with a save at their beginning and without, in turn."""
-    batches = [loader.load(step) for step in range(steps)]
+    batches = [reader.load(step) for step in range(steps)]
 
     def took_s(begin: Callable[[], None]) -> float:
         began_s = time.monotonic()
@@ -135,8 +135,8 @@ def main() -> None:
 
 def compare(split: Split, options: argparse.Namespace, scratch: Path) -> None:
     learner = make_learner(options.size)
-    loader = Loader(split, make_plan(split, options.clips), learner.whisper, "sv", workers=0)
-    learner.step(loader.load(0), 1e-6, 60.0)
+    reader = make_reader(learner, split, make_plan(split, options.clips))
+    learner.step(reader.load(0), 1e-6, 60.0)
     size = checkpoint.full_bytes(learner.model)
     print(
         f"{options.size}: {size / 1e9:.2f} GB a checkpoint, {options.clips} clips a step, "
@@ -148,7 +148,7 @@ def compare(split: Split, options: argparse.Namespace, scratch: Path) -> None:
         f"{max(blocked[1:]):.3f}; the first {blocked[0]:.3f}); it is hashed and on the disk after "
         f"{statistics.median(written[1:]):.1f} s"
     )
-    ours = modersmal_cost(learner, loader, scratch / "beside", options.steps, options.pairs)
+    ours = modersmal_cost(learner, reader, scratch / "beside", options.steps, options.pairs)
     print(f"modersmal: {ours}: {ours.share(options.every):.1%} every {options.every} steps")
     theirs = trainer_cost(
         options.size,

@@ -33,11 +33,11 @@ from modersmal.corpus import Corpus, Split
 from modersmal.corpus.prepare import prepare
 from modersmal.language import Vocabulary, tokenizer
 from modersmal.logmel import WINDOW_FRAMES, clip_features
-from modersmal.train.batch import Loader
 from modersmal.train.learner import Learner
 from modersmal.train.optim import freeze
 from modersmal.train.plan import ContextRule, Plan
 from modersmal.train.precision import choose_device, choose_precision
+from modersmal.train.reading import Reader
 from modersmal.whisper.encoder import accept_variable_context
 from modersmal.whisper.load import Whisper
 from modersmal.whisper.tokens import label_ids, special_ids
@@ -168,6 +168,11 @@ def make_learner(size: str) -> Learner:
     )  # fmt: skip
 
 
+def make_reader(learner: Learner, split: Split, plan: Plan) -> Reader:
+    whisper = learner.whisper
+    return Reader(split, plan, whisper.tokenizer, whisper.vocabulary, "sv")
+
+
 def make_plan(split: Split, clips: int, *, full: bool = False) -> Plan:
     """Steps of about `clips` clips."""
     return Plan(
@@ -194,13 +199,13 @@ def modersmal_speed(
     The steps are taken from a planned epoch, evenly from the shortest clips to the longest.
     """
     plan, learner = make_plan(split, clips, full=full), make_learner(size)
-    loader = Loader(split, plan, learner.whisper, "sv", workers=0)
+    reader = make_reader(learner, split, plan)
     by_length = sorted(range(plan.batches_per_epoch), key=lambda step: plan.batch(step).frames)
-    learner.step(loader.load(by_length[0]), 1e-5, device_batch_s)  # warms up
+    learner.step(reader.load(by_length[0]), 1e-5, device_batch_s)  # warms up
     _finish_device_work()
     seconds, began_s = 0.0, time.monotonic()
     for step in evenly(by_length, steps):
-        batch = loader.load(step)
+        batch = reader.load(step)
         learner.step(batch, 1e-5, device_batch_s)
         seconds += batch.audio_s
     _finish_device_work()

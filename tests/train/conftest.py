@@ -7,11 +7,12 @@ import torch
 
 from modersmal.config import TrainConfig
 from modersmal.corpus import Corpus
-from modersmal.train.batch import Loader
 from modersmal.train.learner import Learner
+from modersmal.train.loader import Loader
 from modersmal.train.optim import freeze
 from modersmal.train.plan import ContextRule, Plan
 from modersmal.train.precision import choose_precision
+from modersmal.train.reading import Reader
 from modersmal.whisper.load import load
 
 CPU = torch.device("cpu")
@@ -54,6 +55,8 @@ def make_loader(tiny_whisper, tiny_corpus) -> Callable[..., Loader]:
             batch_s=batch_s,
             context=ContextRule(**rule),
         )
-        return Loader(split, plan, whisper or load(str(tiny_whisper())), language_token, workers)
+        whisper = whisper or load(str(tiny_whisper()))
+        reader = Reader(split, plan, whisper.tokenizer, whisper.vocabulary, language_token)
+        return Loader(reader, workers)
 
     return make

@@ -15,7 +15,7 @@ from modersmal.whisper.tokens import text_of
 def test_a_step_holds_the_planned_clips_with_their_texts(make_loader, tiny_corpus, tiny_whisper):
     loader, split = make_loader(), Corpus.open(tiny_corpus()).split("train")
     whisper = load(str(tiny_whisper()))
-    batch = loader.load(0)
+    batch = loader.reader.load(0)
     rows = batch.planned.rows.tolist()
     assert len(rows) > 1
     texts = [text_of(whisper.tokenizer, whisper.vocabulary, label) for label in batch.labels]
@@ -38,8 +38,8 @@ def test_steps_decoded_ahead_are_those_decoded_when_asked_for(make_loader, worke
 
 def test_a_loader_that_is_left_stops_reading(make_loader):
     loader, read = make_loader(2), []
-    load_step = loader.load
-    loader.load = lambda step: read.append(step) or load_step(step)
+    load_step = loader.reader.load
+    loader.reader.load = lambda step: read.append(step) or load_step(step)
     steps = loader.steps(0, 1000)
     next(steps)
     steps.close()
@@ -47,7 +47,7 @@ def test_a_loader_that_is_left_stops_reading(make_loader):
 
 
 def test_micro_batches_hold_every_clip_and_the_seconds_asked_for(make_loader):
-    batch = make_loader(batch_s=16.0).load(0)
+    batch = make_loader(batch_s=16.0).reader.load(0)
     padded_s = batch.planned.frames / 100
     parts = list(batch.micro_batches(3 * padded_s))
     assert [row for part in parts for row in part.rows] == batch.planned.rows.tolist()
@@ -59,7 +59,7 @@ def test_micro_batches_hold_every_clip_and_the_seconds_asked_for(make_loader):
 
 @pytest.mark.parametrize("context", ["dynamic", "full"])
 def test_features_are_whisper_s_own(make_loader, context):
-    batch = make_loader(dynamic=context == "dynamic").load(1)
+    batch = make_loader(dynamic=context == "dynamic").reader.load(1)
     (part,) = batch.micro_batches(1e6)
     extractor = WhisperFeatureExtractor()
     padded = extractor(batch.clips, sampling_rate=16_000, return_tensors="pt").input_features
@@ -77,14 +77,14 @@ def test_labels_are_padded_behind_their_length():
 
 def test_a_clip_that_is_not_what_the_corpus_says_is_named(make_loader):
     loader = make_loader()
-    row = int(loader.plan.batch(0).rows[0])
-    loader.split.durations_s = loader.split.durations_s + 1
-    with pytest.raises(CorpusError, match=rf"clip {loader.split.ids[row]} lasts .*prepare"):
-        loader.load(0)
+    row = int(loader.reader.plan.batch(0).rows[0])
+    loader.reader.split.durations_s = loader.reader.split.durations_s + 1
+    with pytest.raises(CorpusError, match=rf"clip {loader.reader.split.ids[row]} lasts .*prepare"):
+        loader.reader.load(0)
 
 
 def test_damaged_audio_is_named_also_from_a_thread(make_loader):
     loader = make_loader(1)
-    loader.split.audio_bytes = lambda rows: [b"not audio"] * len(rows)
+    loader.reader.split.audio_bytes = lambda rows: [b"not audio"] * len(rows)
     with pytest.raises(AudioError, match="clip train-"):
         list(itertools.islice(loader.steps(0, 3), 3))

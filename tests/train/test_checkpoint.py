@@ -19,7 +19,7 @@ def learner(make_learner, make_loader):
     """A learner with two steps behind it."""
     made, loader = make_learner(), make_loader()
     for step in range(2):
-        made.step(loader.load(step), 1e-3, 1e6)
+        made.step(loader.reader.load(step), 1e-3, 1e6)
     return made
 
 

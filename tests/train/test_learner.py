@@ -24,12 +24,12 @@ def largest_difference(one, other):
 
 
 def steps(learner, loader, count, device_batch_s=1e6):
-    return [learner.step(loader.load(step), 1e-3, device_batch_s) for step in range(count)]
+    return [learner.step(loader.reader.load(step), 1e-3, device_batch_s) for step in range(count)]
 
 
 def test_the_loss_is_that_of_transformers_over_the_tokens(make_learner, make_loader):
     learner = make_learner()
-    (part,) = make_loader().load(0).micro_batches(1e6)
+    (part,) = make_loader().reader.load(0).micro_batches(1e6)
     features = part.features(80, learner.device)
     labels = part.tokens[:, 1:].clone()
     labels[torch.arange(labels.shape[1]) >= (part.counts - 1)[:, None]] = -100
@@ -54,7 +54,7 @@ def test_the_end_of_text_is_learned_and_its_padding_is_not():
 
 def test_what_stands_behind_a_label_changes_nothing(make_learner, make_loader):
     learner = make_learner()
-    (part,) = make_loader().load(0).micro_batches(1e6)
+    (part,) = make_loader().reader.load(0).micro_batches(1e6)
     features = part.features(80, learner.device)
     with torch.no_grad():
         before = learner.loss_sum(features, part)
@@ -77,7 +77,7 @@ def test_how_much_a_device_takes_at_a_time_does_not_change_the_result(make_learn
 
 def test_averaging_parts_would_change_it(make_learner, make_loader):
     """Labels differ in length, so that a mean of means is another loss: the sum is what counts."""
-    batch = make_loader(batch_s=12.0).load(0)
+    batch = make_loader(batch_s=12.0).reader.load(0)
     learner = make_learner(spec_augment={"time_masks": 0, "frequency_masks": 0})
     parts = list(batch.micro_batches(2.0))
     with torch.no_grad():
@@ -111,7 +111,7 @@ def test_positions_of_the_encoder_stay_and_a_frozen_encoder_stays(make_learner, 
 
 
 def test_gradients_are_clipped(make_learner, make_loader):
-    batch = make_loader().load(0)
+    batch = make_loader().reader.load(0)
     learner = make_learner(clip_norm=0.01)
     found = learner.step(batch, 0.0, 1e6)
     gradients = [value.grad for value in learner.model.parameters() if value.grad is not None]
@@ -126,7 +126,7 @@ def test_dropout_of_the_config_is_a_function_of_the_step(
     folder = shutil.copytree(tiny_whisper(), tmp_path / "model")
     config = json.loads((folder / "config.json").read_text()) | {"dropout": 0.2}
     (folder / "config.json").write_text(json.dumps(config))
-    batch = make_loader().load(0)
+    batch = make_loader().reader.load(0)
     torch.manual_seed(1)
     one = make_learner(folder).step(batch, 1e-3, 1e6)
     torch.manual_seed(2)
@@ -137,7 +137,7 @@ def test_dropout_of_the_config_is_a_function_of_the_step(
 
 
 def test_transformers_masks_are_off_and_ours_are_on(make_learner, make_loader):
-    batch = make_loader().load(0)
+    batch = make_loader().reader.load(0)
     assert make_learner().model.config.apply_spec_augment is False
     off = {"time_masks": 0, "frequency_masks": 0}
     unmasked = make_learner(spec_augment=off).step(batch, 1e-3, 1e6)
@@ -165,8 +165,8 @@ def test_english_models_learn_without_language_and_task(make_learner, tiny_whisp
 def test_equal_rows_learn_as_one_and_as_they_would_alone(make_learner, make_loader):
     loader = make_loader()
     used = torch.zeros(51_865, dtype=torch.bool)
-    for step in range(loader.plan.batches_per_epoch):
-        for label in loader.load(step).labels:
+    for step in range(loader.reader.plan.batches_per_epoch):
+        for label in loader.reader.load(step).labels:
             used[label] = True
 
     def learner_with_equal_rows(shared):
@@ -220,7 +220,7 @@ def test_float16_scales_its_losses_skips_overflows_and_goes_on(tiny_whisper, mak
     overflowing = learner()
     overflowing.load_scaler_state(json.loads(json.dumps(state | {"scale": 2.0**60})))
     before = weights(overflowing)
-    found = overflowing.step(loader.load(0), 1e-3, 1e6)
+    found = overflowing.step(loader.reader.load(0), 1e-3, 1e6)
     assert found.skipped
     assert largest_difference(before, weights(overflowing)) == 0
     assert overflowing.scaler_state()["scale"] == 2.0**59

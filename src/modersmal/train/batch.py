@@ -1,13 +1,10 @@
-"""From planned rows to tensors: clips are read and decoded ahead of training, in threads.
+"""What a step learns from, as tensors.
 
 What a step holds depends on the plan alone. How much of it a device takes at a time does not
 change the result: the context is that of the whole step, and losses are sums over tokens.
 """
 
-import threading
-from collections import deque
-from collections.abc import Generator, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,14 +12,8 @@ import torch
 from torch import Tensor
 
 from modersmal import audio
-from modersmal.corpus import Split
-from modersmal.errors import CorpusError
 from modersmal.logmel import FRAMES_PER_S, HOP_SAMPLES, log_mel, pad_clips
-from modersmal.train.plan import Plan, PlannedBatch
-from modersmal.whisper.load import Whisper
-from modersmal.whisper.tokens import label_ids
-
-_DRIFT_S = 0.1
+from modersmal.train.plan import PlannedBatch
 
 
 @dataclass(frozen=True)
@@ -99,70 +90,3 @@ def collate(
         frames=frames,
         speech_frames=[-(-len(clip) // HOP_SAMPLES) for clip in fitting],
     )
-
-
-class Loader:
-    """Reads and decodes the clips of coming steps in `workers` threads; 0: when asked for.
-
-    Of every step, this process reads the clips in its `share`.
-    """
-
-    def __init__(
-        self,
-        split: Split,
-        plan: Plan,
-        whisper: Whisper,
-        language_token: str,
-        workers: int,
-        share: slice = slice(None),
-    ) -> None:
-        self.split, self.plan, self._workers, self._share = split, plan, workers, share
-        self._whisper, self._language_token = whisper, language_token
-        self._reading = threading.Lock()
-
-    def load(self, step: int, *, whole: bool = False) -> StepBatch:
-        """The batch of one step, now; if `whole`, with the clips of other processes too."""
-        share = slice(None) if whole else self._share
-        planned = self.plan.batch(step)
-        rows = planned.rows[share].tolist()
-        others = np.setdiff1d(planned.rows, rows)
-        with self._reading:
-            encoded = self.split.audio_bytes(rows) if rows else []
-        texts = [self.split.texts[row] for row in planned.rows.tolist()]
-        return StepBatch(
-            planned,
-            [self._decode(row, data) for row, data in zip(rows, encoded, strict=True)],
-            label_ids(
-                self._whisper.tokenizer, self._whisper.vocabulary, texts, self._language_token
-            ),
-            share,
-            float(self.split.durations_s[others].sum()),
-        )
-
-    def steps(self, first: int, last: int) -> Generator[StepBatch, None, None]:
-        """The batches of steps `first` to `last - 1`, a few decoded ahead."""
-        if self._workers == 0:
-            yield from map(self.load, range(first, last))
-            return
-        ahead: deque[Future[StepBatch]] = deque()
-        with ThreadPoolExecutor(self._workers, thread_name_prefix="loader") as pool:
-            try:
-                for step in range(first, last):
-                    ahead.append(pool.submit(self.load, step))
-                    if len(ahead) > self._workers:
-                        yield ahead.popleft().result()
-                while ahead:
-                    yield ahead.popleft().result()
-            finally:
-                pool.shutdown(wait=True, cancel_futures=True)
-
-    def _decode(self, row: int, data: bytes) -> np.ndarray:
-        name = f"clip {self.split.ids[row]}"
-        clip = audio.decode(data, name=name)
-        recorded_s = float(self.split.durations_s[row])
-        if abs(clip.duration_s - recorded_s) > _DRIFT_S:
-            raise CorpusError(
-                f"{name} lasts {clip.duration_s:.2f} s, the corpus says {recorded_s:.2f} s; "
-                "prepare the corpus again"
-            )
-        return clip.samples

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from modersmal.errors import Stopped, TrainingError
-from modersmal.train.batch import Loader, StepBatch
+from modersmal.train.batch import StepBatch
 from modersmal.train.learner import Learner
+from modersmal.train.loader import Loader
 from modersmal.train.optim import ADAMW, trained
 from modersmal.train.ranks import Begin, End, Order, Ranks, Step
 

@@ -11,12 +11,13 @@ from modersmal.config import TrainConfig
 from modersmal.errors import Stopped, TrainingError
 from modersmal.progress import Advance, progress
 from modersmal.store.faults import fault
-from modersmal.train.batch import Loader, StepBatch
+from modersmal.train.batch import StepBatch
 from modersmal.train.checkpoint import Best, State
 from modersmal.train.dev import DevScore, DevSet
 from modersmal.train.heartbeat import HeartbeatWriter
 from modersmal.train.journal import Journal
 from modersmal.train.learner import Learner, StepResult
+from modersmal.train.loader import Loader
 from modersmal.train.log import MetricsLog
 from modersmal.train.pace import Pace
 from modersmal.train.ranks import Step

@@ -8,17 +8,18 @@ import torch
 
 from modersmal.config import Recipe, TrainConfig
 from modersmal.corpus import Corpus, Split
-from modersmal.train.batch import Loader
 from modersmal.train.dev import DevSet
 from modersmal.train.examples import find_examples
 from modersmal.train.identity import identity
 from modersmal.train.learner import Learner
+from modersmal.train.loader import Loader
 from modersmal.train.memory import default_device_batch_s, describe_memory
 from modersmal.train.optim import freeze, peak_learning_rate
 from modersmal.train.plan import ContextRule, Plan
 from modersmal.train.precision import choose_precision
 from modersmal.train.preflight import check_batch, check_loss, check_model
 from modersmal.train.ranks import Ranks
+from modersmal.train.reading import Reader
 from modersmal.train.rows import find_equal_rows
 from modersmal.train.say import say
 from modersmal.whisper.load import Whisper, load
@@ -61,12 +62,13 @@ def set_up(recipe: Recipe, corpus: Corpus, device: torch.device, ranks: Ranks) -
         f"{len(plan.rows):,} clips, {plan.durations_s.sum() / 3600:.1f} h, "
         f"{plan.batches_per_epoch:,} steps an epoch; peak learning rate {rate:g} ({rate_reason})"
     )
+    reader = Reader(split, plan, whisper.tokenizer, whisper.vocabulary, token, ranks.share)
     learner, device_batch_s, basis, reason = _learner(recipe, whisper, device, examples.used, ranks)
     return Parts(
         recipe=recipe,
         corpus=corpus,
         plan=plan,
-        loader=Loader(split, plan, whisper, token, config.loader_workers, ranks.share),
+        loader=Loader(reader, config.loader_workers),
         learner=learner,
         rate=rate,
         identity=identity(recipe, corpus, rate),
@@ -78,9 +80,9 @@ def set_up(recipe: Recipe, corpus: Corpus, device: torch.device, ranks: Ranks) -
 
 def preflight(parts: Parts, device_batch_s: float) -> None:
     """Check the first batch, and show one clip of it as the model is taught it."""
-    loader, learner = parts.loader, parts.learner
-    batch = loader.load(0, whole=True)
-    texts = [loader.split.texts[row] for row in batch.planned.rows]
+    reader, learner = parts.loader.reader, parts.learner
+    batch = reader.load(0, whole=True)
+    texts = [reader.split.texts[row] for row in batch.planned.rows]
     sample = check_batch(batch, texts, learner.whisper, parts.corpus.language_token)
     loss = learner.first_loss(batch, device_batch_s)
     warning = check_loss(loss, learner.whisper.vocabulary)
