@@ -2,6 +2,7 @@
 
 from modersmal.config.load import load_recipe, parse_recipe, sections
 from modersmal.config.recipe import (
+    AugmentConfig,
     ChecksConfig,
     Codec,
     DataConfig,
@@ -14,6 +15,7 @@ from modersmal.config.recipe import (
 )
 
 __all__ = [
+    "AugmentConfig",
     "ChecksConfig",
     "Codec",
     "DataConfig",
