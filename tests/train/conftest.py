@@ -8,7 +8,7 @@ import torch
 from modersmal.config import TrainConfig
 from modersmal.corpus import Corpus
 from modersmal.train.learner import Learner
-from modersmal.train.loader import Loader
+from modersmal.train.loader import Loader, Workers
 from modersmal.train.optim import freeze
 from modersmal.train.plan import ContextRule, Plan
 from modersmal.train.precision import choose_precision
@@ -57,6 +57,6 @@ def make_loader(tiny_whisper, tiny_corpus) -> Callable[..., Loader]:
         )
         whisper = whisper or load(str(tiny_whisper()))
         reader = Reader(split, plan, whisper.tokenizer, whisper.vocabulary, language_token)
-        return Loader(reader, workers)
+        return Loader(reader, workers if isinstance(workers, Workers) else Workers(workers))
 
     return make

@@ -6,7 +6,7 @@ comments and the guide's reference is generated from them.
 
 import re
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -312,11 +312,11 @@ class TrainConfig(Section):
         '["train.batch_s", "corpus"]; all others that decide the result are refused. From where '
         "the run stands, it goes on with the new values. Name them as the refusal does.",
     )
-    loader_workers: int = Field(
-        default=1,
-        ge=0,
-        description="Threads that read and decode clips ahead of training. Raise it where a GPU "
-        "waits for data; 0: none but the training itself.",
+    loader_workers: Annotated[int, Field(ge=0)] | Literal["auto"] = Field(
+        default="auto",
+        description="Who reads and decodes clips ahead of training: 'auto' takes a thread on few "
+        "cores, from four on processes on half of them. Raise it where loader_wait_share in "
+        "metrics.jsonl passes 0.02; 0: none but the training itself.",
     )
 
     @field_validator("deadline", mode="before")

@@ -32,7 +32,7 @@ class WorkerPool:
         self._executor: ProcessPoolExecutor | None = None
         if workers > 1:
             self._executor = ProcessPoolExecutor(workers, get_context("spawn"), _begin)
-            with _hidden_main():
+            with hidden_main():
                 for _ in range(workers):
                     self._executor.submit(_warm_up)
 
@@ -80,7 +80,7 @@ def available_cores() -> int:
 
 
 @contextmanager
-def _hidden_main() -> Iterator[None]:
+def hidden_main() -> Iterator[None]:
     """Keep new processes from running the caller's script again, as they would without need.
 
     So a script may call us outside `if __name__ == "__main__"`, and workers start faster.

@@ -12,7 +12,7 @@ from modersmal.train.dev import DevSet
 from modersmal.train.examples import find_examples
 from modersmal.train.identity import identity
 from modersmal.train.learner import Learner
-from modersmal.train.loader import Loader
+from modersmal.train.loader import Loader, Workers
 from modersmal.train.memory import default_device_batch_s, describe_memory
 from modersmal.train.optim import freeze, peak_learning_rate
 from modersmal.train.plan import ContextRule, Plan
@@ -68,7 +68,7 @@ def set_up(recipe: Recipe, corpus: Corpus, device: torch.device, ranks: Ranks) -
         recipe=recipe,
         corpus=corpus,
         plan=plan,
-        loader=Loader(reader, config.loader_workers),
+        loader=Loader(reader, Workers.choose(config.loader_workers)),
         learner=learner,
         rate=rate,
         identity=identity(recipe, corpus, rate),

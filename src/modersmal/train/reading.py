@@ -1,6 +1,7 @@
 """From a planned step to its batch: clips are read and decoded, their texts become labels."""
 
 import threading
+from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -31,6 +32,14 @@ class Reader:
         self.split, self.plan, self._share = split, plan, share
         self._tokenizer, self._vocabulary = tokenizer, vocabulary
         self._language_token = language_token
+        self._reading = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the lock, which is each process's own."""
+        return {name: value for name, value in vars(self).items() if name != "_reading"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
         self._reading = threading.Lock()
 
     def load(self, step: int, *, whole: bool = False) -> StepBatch:
