@@ -28,6 +28,7 @@ _EXAMPLES = {
     "device_batch_s": 120.0,
     "gradient_checkpointing": True,
     "budget": "2h50m",
+    "rank": 32,
     "deadline": "2026-12-24T18:00+01:00",
 }
 

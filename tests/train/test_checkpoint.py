@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from modersmal import store
 from modersmal.errors import CheckpointError, StoreError, TrainingError
 from modersmal.train import checkpoint
-from modersmal.train.checkpoint import Best, Checkpoints, Name, State
+from modersmal.train.checkpoint import Best, Checkpoints, Name, Retention, State
 from modersmal.train.journal import Decision
 from modersmal.train.saver import Saver
 
@@ -54,7 +54,7 @@ def remote(tmp_path):
 
 
 def save(learner, folder, step, token=1, **state):
-    with Saver(Checkpoints(folder), keep=10, token=token) as saver:
+    with Saver(Checkpoints(folder), retention=Retention(10), token=token) as saver:
         saver.save(State(step, **state), learner.model, learner.optimizer)
     return folder / str(Name(step, token))
 
@@ -265,8 +265,24 @@ names = st.lists(st.builds(Name, st.integers(0, 20), st.integers(0, 3)), unique=
 
 @given(names, st.integers(0, 5), st.integers(0, 20))
 def test_the_newest_and_the_best_are_kept(names, keep, best):
-    gone = checkpoint.superseded(names, keep, Best(best, 0.2, "wer"))
+    gone = Retention(keep).superseded(names, Best(best, 0.2, "wer"))
     kept = sorted(set(names) - set(gone))
     assert kept[-max(2, keep) :] == sorted(names)[-max(2, keep) :]
     assert len(kept) <= max(2, keep) + 1
     assert (best in {name.step for name in names}) == (best in {name.step for name in kept})
+
+
+@given(names, st.integers(0, 4), st.integers(1, 5), st.integers(1, 20))
+def test_what_the_average_is_of_is_kept_until_the_end(names, averaged, every, end):
+    """Whatever else was saved in between: the best, or where it was stopped."""
+    retention = Retention(2, averaged, every)
+    wanted = retention.to_average(end)
+    assert len(wanted) == min(averaged, -(-end // every))
+    assert wanted == sorted(set(wanted))
+    kept: set[Name] = set()
+    saved = {step for step in range(1, end + 1) if step % every == 0 or step == end}
+    for step in sorted(saved | {name.step for name in names if name.step <= end}):
+        kept.add(Name(step, 1))
+        kept -= set(retention.superseded(sorted(kept), None))
+    assert set(wanted) <= {name.step for name in kept}
+    assert len(kept) <= 2 + averaged

@@ -75,3 +75,12 @@ def test_a_frozen_encoder_leaves_the_decoder_learning(tiny_whisper):
     assert names
     assert all(name.startswith("model.decoder.") for name in names)
     assert names == {name for name, _ in model.named_parameters() if ".decoder." in name}
+
+
+@pytest.mark.parametrize(("width", "rate"), [(768, 1e-4), (1280, 5e-5), (192, 1e-3)])
+def test_lora_learns_at_a_tenfold_rate_up_to_what_is_safe(width, rate):
+    config = WhisperConfig(d_model=width, decoder_layers=12)
+    found, reason = peak_learning_rate(config, None, lora=True)
+    assert found == pytest.approx(rate)
+    assert "LoRA" in reason
+    assert peak_learning_rate(config, 3e-4, lora=True) == (3e-4, "set by the recipe")

@@ -15,7 +15,7 @@ import torch
 from modersmal import store
 from modersmal.errors import StoreError
 from modersmal.train import checkpoint
-from modersmal.train.checkpoint import Best, Checkpoints, Name, State
+from modersmal.train.checkpoint import Best, Checkpoints, Name, Retention, State
 from modersmal.train.saver import Saver
 
 LARGE = 24 * 2**20  # values; 96 MiB of weights cannot be written as fast as copied
@@ -103,7 +103,7 @@ def test_training_waits_for_the_copy_alone_and_a_second_save_for_the_first(tmp_p
 
 
 def test_the_newest_and_the_best_stay(model, optimizer, tmp_path):
-    with Saver(Checkpoints(tmp_path), keep=2) as saver:
+    with Saver(Checkpoints(tmp_path), retention=Retention(2)) as saver:
         for step in (10, 20, 30, 40):
             saver.save(State(step, best=Best(10, 0.2, "wer")), model, optimizer)
     assert Checkpoints(tmp_path).steps() == [10, 30, 40]

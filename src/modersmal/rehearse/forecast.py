@@ -6,7 +6,7 @@ from modersmal.config import TrainConfig
 from modersmal.rehearse.measure import Decoding, Training
 from modersmal.rehearse.result import Part
 from modersmal.rehearse.standin import Steps, evenly
-from modersmal.train.checkpoint import Best, Name, superseded
+from modersmal.train.checkpoint import Best, Name, Retention
 from modersmal.whisper.decode import WINDOW_S
 
 
@@ -71,14 +71,14 @@ def most_checkpoints(config: TrainConfig, *, scored: bool) -> tuple[int, int]:
     First where every dev score is better than those before it, then where an early one stays best.
     """
     scores = set(dev_scores(config)) if scored else set()
-    kept: list[Name] = []
+    kept, retention = list[Name](), Retention.of(config)
     best: Best | None = None
     most = 0
     for step in saves(config, scored=scored):
         kept.append(Name(step, 0))
         most = max(most, len(kept))
         best = Best(step, 0.0, "wer") if step in scores else best
-        gone = superseded(kept, config.keep, best)
+        gone = retention.superseded(kept, best)
         kept = [name for name in kept if name not in gone]
-    worst = config.keep + 1 + (1 if scored else 0)
+    worst = retention.most + 1 + (1 if scored else 0)
     return most, max(most, min(worst, len(saves(config, scored=scored))))

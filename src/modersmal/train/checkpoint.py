@@ -1,7 +1,7 @@
 """Checkpoints: everything needed to go on bit for bit, and which of them to go on from.
 
     checkpoints/step-00000500.t00000003/
-        model.safetensors       the weights
+        model.safetensors       the weights (of LoRA, its own)
         optimizer.safetensors   AdamW's step and moments of every parameter that learns
         state.json              step, best score, loss scale, decisions, recipe, versions, schema
         manifest.json           every file's hash, written last
@@ -24,6 +24,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from modersmal import store
+from modersmal.config import TrainConfig
 from modersmal.errors import CheckpointError, StoreDamaged, StoreError, StoreMissing
 from modersmal.progress import progress
 from modersmal.train.journal import Decision
@@ -34,6 +35,7 @@ SCHEMA = 2
 MODEL = "model.safetensors"
 OPTIMIZER = "optimizer.safetensors"
 _NAME = re.compile(r"step-(\d+)(?:\.t(\d+))?")
+LORA = ".lora_"  # in the names of its matrices
 _ADAMW = ("step", "exp_avg", "exp_avg_sq")
 
 
@@ -209,13 +211,38 @@ def full_bytes(model: nn.Module) -> int:
     return weights + moments
 
 
-def superseded(names: Sequence[Name], keep: int, best: Best | None) -> list[Name]:
-    """Those that may go: all but the newest `keep`, at least two, and the best one."""
-    rising = sorted(names)
-    kept = set(rising[-max(keep, 2) :])
-    if best:
-        kept |= set([name for name in rising if name.step == best.step][-1:])
-    return [name for name in rising if name not in kept]
+@dataclass(frozen=True)
+class Retention:
+    """Which checkpoints stay: the `newest`, at least two, the best, and those that the model is
+    averaged of at the end: the last `averaged` of those saved after every `every` steps."""
+
+    newest: int = 2
+    averaged: int = 0
+    every: int = 1
+
+    @classmethod
+    def of(cls, config: TrainConfig) -> "Retention":
+        return cls(config.keep, config.average_last, config.save_every)
+
+    @property
+    def most(self) -> int:
+        """How many stay, the best one aside, where nothing stops the run in between."""
+        return max(self.newest, 2, self.averaged)
+
+    def superseded(self, names: Sequence[Name], best: Best | None) -> list[Name]:
+        """Those that may go."""
+        rising = sorted(names)
+        kept = set(rising[-max(self.newest, 2) :])
+        regular = {name.step: name for name in rising if name.step % self.every == 0}
+        kept |= set(list(regular.values())[-self.averaged :] if self.averaged else ())
+        if best:
+            kept |= set([name for name in rising if name.step == best.step][-1:])
+        return [name for name in rising if name not in kept]
+
+    def to_average(self, end: int) -> list[int]:
+        """The steps that the model is averaged of, rising, in a run of `end` steps."""
+        regular = range(self.every, end, self.every)
+        return [*regular, end][-self.averaged :] if self.averaged else []
 
 
 def read_state(folder: Path) -> State:
@@ -250,8 +277,9 @@ def load_weights(folder: Path, model: nn.Module) -> None:
 
 
 def _weights(model: nn.Module) -> dict[str, Tensor]:
-    """All parameters, tied ones once."""
-    return {name: value.data for name, value in model.named_parameters()}
+    """All parameters, tied ones once; of LoRA, which leaves the others as they were, its own."""
+    every = {name: value.data for name, value in model.named_parameters()}
+    return {name: value for name, value in every.items() if LORA in name} or every
 
 
 def _moments(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

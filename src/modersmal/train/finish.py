@@ -1,21 +1,27 @@
-"""The end of a run: the model that was best on dev, as a complete folder."""
+"""The end of a run: the weights that are best on dev, as a complete folder."""
 
+import json
 import shutil
 import uuid
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from modersmal import store
-from modersmal.errors import CheckpointError, StoreError
+from modersmal.errors import Stopped
 from modersmal.language import resolve
-from modersmal.progress import duration
+from modersmal.progress import duration, progress
 from modersmal.store.faults import fault
-from modersmal.train import checkpoint
+from modersmal.train.candidates import CANDIDATES, Candidates, Choice, Scores
 from modersmal.train.checkpoint import Checkpoints, State
+from modersmal.train.dev import DevScore, DevSet
+from modersmal.train.heartbeat import HeartbeatWriter
+from modersmal.train.pace import Pace
 from modersmal.train.parts import Parts
 from modersmal.train.say import say
-from modersmal.whisper.load import Whisper
+from modersmal.train.stopping import StopNow, Wish
+from modersmal.whisper.load import CARD_FILE, Whisper
 from modersmal.whisper.save import save_complete
 
 MODEL = "model"
@@ -25,9 +31,11 @@ MODEL = "model"
 class TrainResult:
     """A finished run.
 
-    `model` is the complete folder of the model that was best on dev (after `model_step` steps);
+    `model` is the complete folder of the model that was best on dev. `weights` says what it is
+    made of ("step 1500", "the average of steps 1000, 1500 and 2000"), up to `model_step` steps;
     `dev` is its rate as a share, `metric` what that is; both None where the corpus has no dev.
-    `place` is the URL of the run's folder in a store far away, where the model is too.
+    `rates` are those of all that it might have been made of at the end. `place` is the URL of the
+    run's folder in a store far away, where the model is too.
     """
 
     run: Path
@@ -37,12 +45,15 @@ class TrainResult:
     metric: str | None
     dev: float | None
     seconds: float
+    weights: str = ""
+    rates: dict[str, float] = field(default_factory=dict)
     place: str | None = None
 
     def __str__(self) -> str:
         score = ""
         if self.dev is not None and self.metric:
-            score = f", dev {self.metric.upper()} {self.dev:.1%} after step {self.model_step}"
+            made = self.weights or f"step {self.model_step}"
+            score = f", dev {self.metric.upper()} {self.dev:.1%}, of {made}"
         there = f" and in {self.place}/{MODEL}" if self.place else ""
         return (
             f"Trained {self.steps} steps in {duration(self.seconds)}{score}.\n"
@@ -58,16 +69,72 @@ class TrainResult:
         return cls(**(table | paths))
 
 
-def finish(state: State, parts: Parts, checkpoints: Checkpoints, run: Path) -> TrainResult:
-    """Write the best model as a complete folder, in one go."""
+@dataclass(frozen=True)
+class Ending:
+    """What the end of a run needs beside its state: how to score on dev, and for how long."""
+
+    parts: Parts
+    dev: DevSet | None
+    heartbeat: HeartbeatWriter
+    pace: Pace
+    wish: Wish
+
+    def score(self, step: int, name: str) -> DevScore | None:
+        """After the last step, decode dev with what the model holds, which `name` names; None:
+        there is no time for it, and the run is to end with what it has.
+
+        Raises:
+            Stopped: a signal asked for it, or there is no time, and the run may go on later.
+        """
+        config, learner = self.parts.recipe.train, self.parts.learner
+        if self.dev is None:
+            return None
+        try:
+            with (
+                progress(f"Scoring {name}", total=len(self.dev.rows), unit="clips") as advance,
+                self.wish.at_once(),
+                learner.precision.context(learner.device),
+            ):
+                if not self.pace.may_evaluate(step):
+                    raise StopNow
+
+                def on_progress(clips: int) -> None:
+                    advance(clips)
+                    self.heartbeat.scoring()
+                    if self.pace.is_over():
+                        raise StopNow
+
+                return self.dev.score(learner.whisper, on_progress)
+        except StopNow:
+            if self.wish.asked or config.on_deadline == "pause":
+                raise Stopped(
+                    "stopped when all steps were done, before the model was written; everything is "
+                    "saved, and the same command goes on from there"
+                ) from None
+        say(f"There is no time to score {name}, which is left aside")
+        return None
+
+
+def finish(state: State, checkpoints: Checkpoints, run: Path, ending: Ending) -> TrainResult:
+    """Write the best weights as a complete folder, in one go.
+
+    Raises:
+        Stopped: before it was written; everything is saved.
+    """
+    parts = ending.parts
     whisper, corpus = parts.learner.whisper, parts.corpus
-    chosen = _take_best(state, whisper, checkpoints)
+    scores = Scores(run / CANDIDATES, parts.identity)
+    score = partial(ending.score, state.step)
+    choice = Candidates(state, parts, checkpoints, scores, score).choose()
+    _say_why(choice)
     finished = replace(whisper, base=_base_name(parts.recipe.model, whisper))
     for left_by_a_killed_one in run.glob(f".draft-{MODEL}-*"):
         shutil.rmtree(left_by_a_killed_one, ignore_errors=True)
     draft = run / f".draft-{MODEL}-{uuid.uuid4().hex}"
     try:
         save_complete(finished, draft, resolve(corpus.language, corpus.language_token))
+        card = json.loads((draft / CARD_FILE).read_text(encoding="utf-8"))
+        store.write_json(draft / CARD_FILE, card | {"weights": choice.weights})
         store.write_manifest(draft)
         fault("model.after-manifest")
         with store.writing(run / MODEL):
@@ -80,24 +147,20 @@ def finish(state: State, parts: Parts, checkpoints: Checkpoints, run: Path) -> T
         run=run,
         model=run / MODEL,
         steps=state.step,
-        model_step=chosen,
+        model_step=choice.step,
         metric=state.best.metric if state.best else None,
-        dev=state.best.rate if state.best else None,
+        dev=choice.rate,
         seconds=state.seconds,
+        weights=choice.weights,
+        rates=choice.rates,
     )
 
 
-def _take_best(state: State, whisper: Whisper, checkpoints: Checkpoints) -> int:
-    """Load the weights that were best on dev; returns the step they are of."""
-    if state.best is None or state.best.step == state.step:
-        return state.step
-    try:
-        folder = checkpoints.bring(checkpoints.named(state.best.step))
-    except (StoreError, CheckpointError) as error:
-        say(f"The best checkpoint is damaged ({error}); taking the last step's weights instead")
-        return state.step
-    checkpoint.load_weights(folder, whisper.model)
-    return state.best.step
+def _say_why(choice: Choice) -> None:
+    others = [f"{rate:.1%} of {name}" for name, rate in choice.rates.items()
+              if name != choice.weights]  # fmt: skip
+    if others and choice.rate is not None:
+        say(f"The model is {choice.weights}: {choice.rate:.1%} on dev, against {', '.join(others)}")
 
 
 def _base_name(model: str, whisper: Whisper) -> str:

@@ -17,13 +17,14 @@ _FREE_TRAIN_KEYS = {
 }  # fmt: skip
 
 
-def identity(recipe: Recipe, corpus: Corpus, learning_rate: float) -> dict[str, Any]:
+def identity(recipe: Recipe, corpus: Corpus) -> dict[str, Any]:
     """What decides the result of a run, flat, under the recipe's names.
 
     Machine, memory and how often to save may change between starts: borrowed machines differ.
     """
     train = recipe.train.model_dump(exclude=_FREE_TRAIN_KEYS)
-    train["learning_rate"] = learning_rate
+    if recipe.train.average_last:  # the average is of what is saved
+        train["save_every"] = recipe.train.save_every
     if recipe.train.schedule == "constant":
         del train["max_steps"]
     evaluate = recipe.evaluate.model_dump(include={"normaliser", "rules", "beams", "context"})

@@ -9,7 +9,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
@@ -19,8 +19,9 @@ from modersmal.store.lease import Lease
 from modersmal.store.queue import UploadQueue
 from modersmal.store.remote import Remote, local_place
 from modersmal.store.uploader import sending
-from modersmal.train import checkpoint, writer
-from modersmal.train.checkpoint import Best, Checkpoints, Name
+from modersmal.train import writer
+from modersmal.train.candidates import CANDIDATES
+from modersmal.train.checkpoint import Best, Checkpoints, Name, Retention
 from modersmal.train.heartbeat import EVERY_S, STATUS, HeartbeatWriter
 from modersmal.train.journal import JOURNAL
 from modersmal.train.log import METRICS
@@ -29,7 +30,7 @@ from modersmal.train.saver import Event
 CHECKPOINTS = "checkpoints"
 RECIPE = "recipe.json"
 _SPOOL = ".uploads"
-_LOGS = (RECIPE, JOURNAL, METRICS)
+_LOGS = (RECIPE, JOURNAL, METRICS, CANDIDATES)
 _UPLOADS_WAITING = 3  # checkpoints on this disk for want of a remote; older ones are dropped
 _PATIENCE_S = 1.5  # with a remote, when all that must be done is done
 _UNCONFIRMED = 2  # more are kept where nobody can tell what has arrived
@@ -90,8 +91,10 @@ class Keeping:
 
     def fetch_logs(self) -> None:
         """Take over what another machine has logged, before going on from its checkpoint."""
-        if self.place is not None and METRICS in self.place.list():
-            self.place.get(METRICS, self.run / METRICS)
+        there = self.place.list() if self.place is not None else []
+        for name in (METRICS, CANDIDATES):
+            if self.place is not None and name in there:
+                self.place.get(name, self.run / name)
 
     def send_logs(self) -> None:
         """Put into the remote what the run has written down so far."""
@@ -99,11 +102,12 @@ class Keeping:
             if self.place is not None and (self.run / name).is_file():
                 self.place.write(name, (self.run / name).read_bytes())
 
-    def prune(self, keep: int, best: Best | None) -> None:
+    def prune(self, retention: Retention, best: Best | None) -> None:
         """Delete in the remote what is superseded there by what has arrived there."""
         if self.place is not None:
-            kept = keep if self.place.confirms else keep + _UNCONFIRMED
-            for name in checkpoint.superseded(self.checkpoints.remote_names(), kept, best):
+            if not self.place.confirms:
+                retention = replace(retention, newest=retention.newest + _UNCONFIRMED)
+            for name in retention.superseded(self.checkpoints.remote_names(), best):
                 self.place.delete(f"{CHECKPOINTS}/{name}")
 
 
@@ -113,8 +117,8 @@ class Errands:
     What fails is said once, and done again with the next checkpoint.
     """
 
-    def __init__(self, keeping: Keeping, keep: int, say: Say) -> None:
-        self._keeping, self._keep, self._say = keeping, keep, say
+    def __init__(self, keeping: Keeping, retention: Retention, say: Say) -> None:
+        self._keeping, self._retention, self._say = keeping, retention, say
         self._events: SimpleQueue[Event | None] = SimpleQueue()
         self._failing = False
         self._thread = threading.Thread(target=self._run, name="errands", daemon=True)
@@ -135,7 +139,7 @@ class Errands:
                 if event.kind == "saved":
                     self._keeping.send_logs()
                 else:
-                    self._keeping.prune(self._keep, event.best)
+                    self._keeping.prune(self._retention, event.best)
             except StoreError as error:
                 if not self._failing:
                     self._say(f"{error}; training goes on")

@@ -4,6 +4,7 @@ import numpy as np
 
 from modersmal.audio import SAMPLE_RATE
 
+_FAINT = 1e-30  # instead of nothing, to divide by
 _PURE, _NOISY, _HUMMING = range(3)  # kinds of silence
 _QUIETEST_DB, _LOUDEST_DB = -80.0, -35.0
 _MAINS_HZ = (50.0, 60.0)
@@ -23,7 +24,7 @@ def coloured_noise(length: int, slope: float, random: np.random.Generator) -> np
     spectrum *= np.maximum(frequencies, np.float32(_LOWEST_HZ)) ** np.float32(-slope / 2)
     spectrum[0] = 0
     noise = np.fft.irfft(spectrum, size)[:length].astype(np.float32, copy=False)
-    return noise / max(rms(noise), np.finfo(np.float32).tiny)
+    return noise / max(rms(noise), _FAINT)
 
 
 def silence(length: int, random: np.random.Generator) -> np.ndarray:
@@ -36,7 +37,7 @@ def silence(length: int, random: np.random.Generator) -> np.ndarray:
     if kind == _HUMMING:
         noise = 0.3 * noise + _hum(length, random)
     level = 10 ** (random.uniform(_QUIETEST_DB, _LOUDEST_DB) / 20)
-    return (noise * (level / max(rms(noise), np.finfo(np.float32).tiny))).astype(np.float32)
+    return (noise * (level / max(rms(noise), _FAINT))).astype(np.float32)
 
 
 def rms(samples: np.ndarray) -> float:
@@ -55,8 +56,8 @@ def _hum(length: int, random: np.random.Generator) -> np.ndarray:
     times = np.arange(length, dtype=np.float32) / np.float32(SAMPLE_RATE)
     mains = 2 * np.pi * random.choice(_MAINS_HZ)
     strengths = random.uniform(0, 1, _OVERTONES) / np.arange(1, _OVERTONES + 1)
-    waves = [
-        strength * np.sin(np.float32(mains * number) * times + np.float32(random.uniform(0, 6.28)))
-        for number, strength in enumerate(strengths, start=1)
-    ]
-    return np.sum(waves, axis=0, dtype=np.float32)
+    hum = np.zeros(length, dtype=np.float32)
+    for number, strength in enumerate(strengths, start=1):
+        phase = np.float32(random.uniform(0, 2 * np.pi))
+        hum += np.float32(strength) * np.sin(np.float32(mains * number) * times + phase)
+    return hum

@@ -34,6 +34,7 @@ _BY_WIDTH = {
 }
 _TURBO = Size("turbo", 1e-5)
 _TURBO_DECODER_LAYERS = 4
+_LORA_TIMES, _LORA_MOST = 10, 1e-3
 _OWN = Size("a size of its own, trained from little", 1e-3)
 
 
@@ -44,11 +45,16 @@ def size_of(config: WhisperConfig) -> Size:
     return _BY_WIDTH.get(config.d_model, _OWN)
 
 
-def peak_learning_rate(config: WhisperConfig, setting: float | None) -> tuple[float, str]:
-    """The peak learning rate, and the reason for it."""
+def peak_learning_rate(
+    config: WhisperConfig, setting: float | None, *, lora: bool = False
+) -> tuple[float, str]:
+    """The peak learning rate, and the reason for it; LoRA takes a tenfold one."""
     if setting is not None:
         return setting, "set by the recipe"
     size = size_of(config)
+    if lora:
+        rate = max(size.learning_rate, min(_LORA_TIMES * size.learning_rate, _LORA_MOST))
+        return rate, f"the model's size is {size.name}, and LoRA learns at a tenfold rate"
     return size.learning_rate, f"the model's size is {size.name}"
 
 

@@ -14,6 +14,7 @@ from modersmal.train.streams import stream
 
 _SPEED, _NOISE, _ROOM, _GAIN = 11, 12, 13, 14  # what the random streams are for
 _NEAR_DB, _FAR_DB = 12.0, 0.0  # the voice itself against its echoes
+_FAINT = 1e-9  # instead of nothing, to divide by
 _FIRST_ECHO_S = 0.003
 _DECAY_DB = 60.0  # over the reverberation time, by its definition
 
@@ -86,11 +87,11 @@ def _in_room(samples: np.ndarray, echo_s: float, random: np.random.Generator) ->
     strength = 10 ** (-random.uniform(_FAR_DB, _NEAR_DB) / 20)
     room = np.zeros(len(times) + 1, dtype=np.float32)
     room[0] = 1
-    room[1:] = echoes * np.float32(strength / max(rms(echoes) * len(echoes) ** 0.5, 1e-9))
+    room[1:] = echoes * np.float32(strength / max(rms(echoes) * len(echoes) ** 0.5, _FAINT))
     size = fast_length(len(samples) + len(room))
     product = np.fft.rfft(samples, size) * np.fft.rfft(room, size)
     heard = np.fft.irfft(product, size)[: len(samples)].astype(np.float32, copy=False)
-    return heard * np.float32(rms(samples) / max(rms(heard), 1e-9))
+    return heard * np.float32(rms(samples) / max(rms(heard), _FAINT))
 
 
 def _louder(samples: np.ndarray, gain_db: float) -> np.ndarray:

@@ -26,10 +26,11 @@ from torch import nn
 from modersmal.errors import StoreError
 from modersmal.store.faults import fault
 from modersmal.train import checkpoint
-from modersmal.train.checkpoint import Best, Checkpoints, Name, State
+from modersmal.train.checkpoint import Best, Checkpoints, Name, Retention, State
 from modersmal.train.snapshot import Snapshot
 
 _ENDING_S = 5.0
+_TWO = Retention()
 
 
 class Uploads(Protocol):
@@ -64,7 +65,7 @@ class Event:
 
 
 class Saver:
-    """Writes checkpoints of a run, named with `token`, and keeps the newest `keep`.
+    """Writes checkpoints of a run, named with `token`, and keeps those that `retention` says.
 
     `uploads` takes each to the remote of `checkpoints`; closing it is left to whoever made it.
 
@@ -77,11 +78,11 @@ class Saver:
         self,
         checkpoints: Checkpoints,
         *,
-        keep: int = 2,
+        retention: Retention = _TWO,
         token: int = 1,
         uploads: Uploads | None = None,
     ) -> None:
-        self.checkpoints, self._keep, self._token = checkpoints, keep, token
+        self.checkpoints, self._retention, self._token = checkpoints, retention, token
         self._uploads = uploads
         self._uploading: dict[str, tuple[Name, Best | None, float]] = {}  # by their names there
         self._snapshot = Snapshot()
@@ -177,7 +178,7 @@ class Saver:
         self._events.append(Event("saved", name, state.best, seconds))
         self.upload(name, state.best)
         here = self.checkpoints.local_names()
-        if old := checkpoint.superseded(here, self._keep, state.best):
+        if old := self._retention.superseded(here, state.best):
             self._writer.order({"remove": [str(name) for name in old]})
 
     def _note_uploaded(self) -> None:

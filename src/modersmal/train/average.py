@@ -1,0 +1,86 @@
+"""Weights made of other weights: the mean of several checkpoints, a mixture with the base.
+
+A mixture is worked out tensor by tensor, so that however many checkpoints it is of, no more of
+them is in memory than one tensor of each.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from modersmal.errors import CheckpointError
+from modersmal.train.checkpoint import MODEL
+
+
+class Weights(Protocol):
+    """Something that has a tensor for every parameter of a model."""
+
+    def tensor(self, name: str) -> Tensor: ...
+
+
+class Stored:
+    """The weights in a checkpoint's folder, read when asked for. Raises CheckpointError."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / MODEL
+        try:
+            self._file = safe_open(self._path, "pt")
+            self.names = frozenset(self._file.keys())
+        except (OSError, SafetensorError) as error:
+            raise CheckpointError(f"{self._path} cannot be read: {error}") from error
+
+    def tensor(self, name: str) -> Tensor:
+        if name not in self.names:
+            raise CheckpointError(f"{self._path} does not belong to this model: it has no {name}")
+        return self._file.get_tensor(name)
+
+
+@dataclass(frozen=True)
+class Held:
+    """Weights in memory."""
+
+    tensors: Mapping[str, Tensor]
+
+    @classmethod
+    def of(cls, model: nn.Module) -> "Held":
+        """A copy of what a model has now, on the host."""
+        return cls({name: value.detach().cpu().clone() for name, value in model.named_parameters()})
+
+    def tensor(self, name: str) -> Tensor:
+        return self.tensors[name]
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """A weighted sum of weights; one alone, with weight 1, comes out as it is."""
+
+    parts: Sequence[tuple[float, Weights]]
+
+    @classmethod
+    def mean(cls, equals: Sequence[Weights]) -> "Mixture":
+        return cls([(1 / len(equals), each) for each in equals])
+
+    def with_base(self, base: Weights, share: float) -> "Mixture":
+        """This, but for a share of the base."""
+        own = [((1 - share) * weight, each) for weight, each in self.parts]
+        return Mixture([*own, (share, base)])
+
+    def tensor(self, name: str) -> Tensor:
+        (first, one), *others = self.parts
+        value = one.tensor(name)
+        total = first * value.double()
+        for weight, each in others:
+            total += weight * each.tensor(name).double()
+        return total.to(value.dtype)
+
+
+@torch.no_grad()
+def put_into(model: nn.Module, weights: Weights) -> None:
+    """Give every parameter of `model` its value, in place. Raises CheckpointError."""
+    for name, value in model.named_parameters():
+        value.copy_(weights.tensor(name))

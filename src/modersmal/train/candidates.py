@@ -1,0 +1,167 @@
+"""Which weights become the model: the best checkpoint's, an average, or some mixed with the base's.
+
+Each is scored on dev by real decoding, as checkpoints are, and what is more than the best
+checkpoint must be better. Scores are written down as they come, so that what interrupts costs one
+of them at most.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from modersmal import store
+from modersmal.errors import CheckpointError, StoreError
+from modersmal.train.average import Held, Mixture, Stored, Weights, put_into
+from modersmal.train.checkpoint import Checkpoints, Retention, State
+from modersmal.train.dev import DevScore
+from modersmal.train.lora import Adapted, detach
+from modersmal.train.parts import Parts
+from modersmal.train.say import say
+from modersmal.whisper.load import load
+
+CANDIDATES = "candidates.json"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the model is made of. `weights` says so in words, `step` is the last step that is in
+    it; `rate` is its dev score as a share, None where there is none; `rates` those of all."""
+
+    weights: str
+    step: int
+    rate: float | None
+    rates: dict[str, float]
+
+
+class Scores:
+    """Scores of candidates by their names, kept in `path`; those of another run do not count."""
+
+    def __init__(self, path: Path, identity: dict[str, Any]) -> None:
+        self._path, self._identity = path, json.loads(json.dumps(identity))
+        self.rates: dict[str, float] = {}
+        if path.is_file():
+            table = json.loads(path.read_text(encoding="utf-8"))
+            if table["identity"] == self._identity:
+                self.rates = table["rates"]
+
+    def note(self, name: str, rate: float) -> None:
+        self.rates[name] = rate
+        store.write_json(self._path, {"identity": self._identity, "rates": self.rates})
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    name: str
+    step: int
+    mixture: Mixture
+
+
+class Candidates:
+    """What the model of a finished run may be made of.
+
+    `score` decodes dev with what the model holds then; it returns None where there is no time.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        parts: Parts,
+        checkpoints: Checkpoints,
+        scores: Scores,
+        score: Callable[[str], DevScore | None],
+    ) -> None:
+        self._state, self._parts, self._checkpoints = state, parts, checkpoints
+        self._scores, self._score = scores, score
+        self._config, self._model = parts.recipe.train, parts.learner.model
+        self._held: Held | None = None
+
+    def choose(self) -> Choice:
+        """Put the best weights into the model, which is a plain Whisper from here on."""
+        best = self._state.best
+        if best is None:
+            return self._settle(self._take(self._state.step), None)
+        chosen = self._take(best.step)
+        if chosen.step == best.step:
+            self._scores.rates[chosen.name] = best.rate
+        rate = self._rate(chosen)
+        chosen, rate = self._better(chosen, rate, self._average())
+        return self._settle(*self._better(chosen, rate, self._mixed(chosen)))
+
+    @property
+    def _only_one(self) -> bool:
+        config = self._config
+        return not (config.average_last or config.interpolate or config.lora.rank)
+
+    def _better(
+        self, chosen: _Candidate, rate: float | None, others: Iterable[_Candidate]
+    ) -> tuple[_Candidate, float | None]:
+        for candidate in others:
+            found = self._rate(candidate)
+            if found is not None and (rate is None or found < rate):
+                chosen, rate = candidate, found
+        return chosen, rate
+
+    def _mixed(self, start: _Candidate) -> Iterator[_Candidate]:
+        """`start` with the base mixed into it."""
+        for share in self._config.interpolate:
+            name = f"{start.name} with {share:.0%} of the base"
+            yield _Candidate(name, start.step, start.mixture.with_base(self._base(), share))
+
+    def _average(self) -> Iterator[_Candidate]:
+        """The average, where there are two to average."""
+        steps, stored = [], []
+        for step in Retention.of(self._config).to_average(self._state.step):
+            try:
+                stored.append(self._stored(step))
+                steps.append(step)
+            except (StoreError, CheckpointError) as error:
+                say(f"Step {step} is not in the average: {error}")
+        if len(steps) > 1:
+            named = f"{', '.join(map(str, steps[:-1]))} and {steps[-1]}"
+            yield _Candidate(f"the average of steps {named}", steps[-1], Mixture.mean(stored))
+
+    def _take(self, step: int) -> _Candidate:
+        """A checkpoint's weights, or the last one's where it is damaged."""
+        if step == self._state.step and self._only_one:
+            as_it_is = Held(dict(self._model.named_parameters()))
+            return _Candidate(f"step {step}", step, Mixture.mean([as_it_is]))
+        try:
+            return _Candidate(f"step {step}", step, Mixture.mean([self._stored(step)]))
+        except (StoreError, CheckpointError) as error:
+            last = self._state.step
+            if step == last:
+                raise
+            say(f"The best checkpoint is damaged ({error}); taking the last step's weights instead")
+            return self._take(last)
+
+    def _stored(self, step: int) -> Weights:
+        stored = Stored(self._checkpoints.bring(self._checkpoints.named(step)))
+        if self._config.lora.rank is None:
+            return stored
+        return Adapted.of(self._base(), stored, self._config.lora)
+
+    def _base(self) -> Held:
+        """The weights that training began with."""
+        if self._held is None and self._config.lora.rank is not None:
+            detach(self._model)
+            self._held = Held.of(self._model)
+        if self._held is None:
+            self._held = Held(dict(load(self._parts.recipe.model).model.named_parameters()))
+        return self._held
+
+    def _rate(self, candidate: _Candidate) -> float | None:
+        known = self._scores.rates.get(candidate.name)
+        if known is not None:
+            return known
+        put_into(self._model, candidate.mixture)
+        found = self._score(candidate.name)
+        if found is None:
+            return None
+        self._scores.note(candidate.name, found.rate)
+        return found.rate
+
+    def _settle(self, chosen: _Candidate, rate: float | None) -> Choice:
+        put_into(self._model, chosen.mixture)
+        return Choice(chosen.name, chosen.step, rate, dict(self._scores.rates))
