@@ -34,6 +34,7 @@ dev_clips = 2
 loader_workers = 0
 device = "cpu"
 full_share = 0.0
+packed_share = 0.0
 context_floor_s = 1.0
 """
 

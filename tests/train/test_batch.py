@@ -1,90 +1,67 @@
-import itertools
-
 import numpy as np
 import pytest
 import torch
 from transformers import WhisperFeatureExtractor
 
-from modersmal.corpus import Corpus
-from modersmal.errors import AudioError, CorpusError
-from modersmal.train.batch import collate
-from modersmal.whisper.load import load
-from modersmal.whisper.tokens import text_of
+from modersmal.train.batch import HeardSample, collate
+from modersmal.train.labels import NOT_LEARNED, Label
+
+CPU = torch.device("cpu")
 
 
-def test_a_step_holds_the_planned_clips_with_their_texts(make_loader, tiny_corpus, tiny_whisper):
-    loader, split = make_loader(), Corpus.open(tiny_corpus()).split("train")
-    whisper = load(str(tiny_whisper()))
-    batch = loader.reader.load(0)
-    rows = batch.planned.rows.tolist()
-    assert len(rows) > 1
-    texts = [text_of(whisper.tokenizer, whisper.vocabulary, label) for label in batch.labels]
-    assert texts == [split.texts[row] for row in rows]
-    lengths = [len(clip) / 16_000 for clip in batch.clips]
-    assert np.allclose(lengths, split.durations_s[rows], atol=1e-4)
-    assert batch.audio_s == pytest.approx(sum(lengths))
+def heard(samples, ids=(1, 2, 9), **more):
+    label = Label(list(ids), [NOT_LEARNED, *ids[2:]])
+    return HeardSample(np.zeros(samples, np.float32), label, 5, [(0, samples // 160)], **more)
 
 
-@pytest.mark.parametrize("workers", [1, 3])
-def test_steps_decoded_ahead_are_those_decoded_when_asked_for(make_loader, workers):
-    expected = list(make_loader(0).steps(2, 9))
-    ahead = list(make_loader(workers).steps(2, 9))
-    assert len(ahead) == 7
-    for one, other in zip(expected, ahead, strict=True):
-        assert one.planned.step == other.planned.step
-        assert one.labels == other.labels
-        assert all(map(np.array_equal, one.clips, other.clips))
-
-
-def test_a_loader_that_is_left_stops_reading(make_loader):
-    loader, read = make_loader(2), []
-    load_step = loader.reader.load
-    loader.reader.load = lambda step: read.append(step) or load_step(step)
-    steps = loader.steps(0, 1000)
-    next(steps)
-    steps.close()
-    assert len(read) < 10
-
-
-def test_micro_batches_hold_every_clip_and_the_seconds_asked_for(make_loader):
+def test_micro_batches_hold_every_sample_and_the_seconds_asked_for(make_loader):
     batch = make_loader(batch_s=16.0).reader.load(0)
-    padded_s = batch.planned.frames / 100
-    parts = list(batch.micro_batches(3 * padded_s))
-    assert [row for part in parts for row in part.rows] == batch.planned.rows.tolist()
-    assert all(len(part.rows) <= 3 for part in parts)
+    context_s = batch.planned.frames / 100
+    parts = list(batch.micro_batches(3 * context_s))
+    assert [key for part in parts for key in part.keys] == [one.key for one in batch.samples]
+    assert all(len(part.keys) <= 3 for part in parts)
     assert {part.frames for part in parts} == {batch.planned.frames}
-    assert [int(count) for part in parts for count in part.counts] == list(map(len, batch.labels))
-    assert len(list(batch.micro_batches(0.1))) == len(batch.clips)
+    learned = sum(int((part.targets != NOT_LEARNED).sum()) for part in parts)
+    assert learned == batch.learned > 0
+    assert len(list(batch.micro_batches(0.1))) == len(batch.samples)
 
 
-@pytest.mark.parametrize("context", ["dynamic", "full"])
-def test_features_are_whisper_s_own(make_loader, context):
-    batch = make_loader(dynamic=context == "dynamic").reader.load(1)
+@pytest.mark.parametrize("geometry", ["dynamic", "packed", "full"])
+def test_features_are_whisper_s_own(make_loader, geometry):
+    share = {} if geometry == "dynamic" else {f"{geometry}_share": 1.0}
+    batch = make_loader(**share).reader.load(1)
     (part,) = batch.micro_batches(1e6)
     extractor = WhisperFeatureExtractor()
-    padded = extractor(batch.clips, sampling_rate=16_000, return_tensors="pt").input_features
-    assert torch.equal(part.features(80, torch.device("cpu")), padded[..., : part.frames])
+    clips = [one.samples for one in batch.samples]
+    padded = extractor(clips, sampling_rate=16_000, return_tensors="pt").input_features
+    expected = padded[..., : part.frames]
+    for row, sample in enumerate(batch.samples):
+        if sample.zeros_from is not None:
+            expected[row, :, sample.zeros_from :] = 0
+    assert torch.equal(part.features(80, CPU), expected)
+
+
+def test_some_of_what_is_padded_to_30_s_is_padded_as_other_runtimes_do(make_loader):
+    batches = [make_loader(full_share=1.0).reader.load(step) for step in range(4)]
+    samples = [sample for batch in batches for sample in batch.samples if sample.speech]
+    zeros = [sample.zeros_from for sample in samples]
+    assert None in zeros
+    assert set(zeros) != {None}
+    for sample in samples:
+        if sample.zeros_from is not None:
+            assert sample.zeros_from == len(sample.samples) // 160 + 1
 
 
 def test_labels_are_padded_behind_their_length():
-    clips = [np.zeros(1600, np.float32), np.zeros(3200, np.float32)]
-    part = collate(clips, [[1, 2, 9], [1, 2, 3, 4, 9]], [5, 6], frames=40)
-    assert part.tokens.tolist() == [[1, 2, 9, 9, 9], [1, 2, 3, 4, 9]]
-    assert part.counts.tolist() == [3, 5]
-    assert part.speech_frames == [10, 20]
-    assert part.rows == [5, 6]
+    part = collate([heard(1600), heard(3200, ids=(1, 2, 3, 4, 9))], frames=40)
+    assert part.inputs.tolist() == [[1, 2, 2, 2], [1, 2, 3, 4]]
+    assert part.targets.tolist() == [[-100, 9, -100, -100], [-100, 3, 4, 9]]
+    assert part.places.tolist() == [1, 5, 6, 7]
+    assert part.learned.tolist() == [9, 3, 4, 9]
+    assert part.speech == [[(0, 10)], [(0, 20)]]
+    assert part.zeros_from is None
 
 
-def test_a_clip_that_is_not_what_the_corpus_says_is_named(make_loader):
-    loader = make_loader()
-    row = int(loader.reader.plan.batch(0).rows[0])
-    loader.reader.split.durations_s = loader.reader.split.durations_s + 1
-    with pytest.raises(CorpusError, match=rf"clip {loader.reader.split.ids[row]} lasts .*prepare"):
-        loader.reader.load(0)
-
-
-def test_damaged_audio_is_named_also_from_a_thread(make_loader):
-    loader = make_loader(1)
-    loader.reader.split.audio_bytes = lambda rows: [b"not audio"] * len(rows)
-    with pytest.raises(AudioError, match="clip train-"):
-        list(itertools.islice(loader.steps(0, 3), 3))
+def test_a_sample_is_cut_to_the_context():
+    part = collate([heard(160 * 50)], frames=40)
+    assert part.features(80, CPU).shape == (1, 80, 40)

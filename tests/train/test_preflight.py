@@ -6,11 +6,12 @@ import torch
 
 from modersmal.errors import TrainingError
 from modersmal.language import Vocabulary, tokenizer
-from modersmal.train.batch import StepBatch
-from modersmal.train.plan import PlannedBatch
+from modersmal.train.batch import HeardSample, StepBatch
+from modersmal.train.labels import Labeller, Utterance
+from modersmal.train.plan import PlannedBatch, PlannedSample
 from modersmal.train.preflight import check_batch, check_loss, check_model, label_fault
 from modersmal.whisper.load import load
-from modersmal.whisper.tokens import label_ids, special_ids
+from modersmal.whisper.tokens import special_ids
 
 V2 = Vocabulary.MULTILINGUAL
 IDS = special_ids(V2)
@@ -32,11 +33,17 @@ def test_sound_labels_pass():
     timed = [IDS.timestamp(0), *words("Hej"), IDS.timestamp(1), IDS.timestamp(1),
              *words("på dig."), IDS.timestamp(2.5), IDS.end]  # fmt: skip
     assert fault([*START, *timed], "Hej på dig.") is None
+    straddled = [*timed[:-1], IDS.timestamp(29), IDS.end]
+    assert fault([*START, *straddled], "Hej på dig.") is None
+    before = [IDS.start_of_previous, *words("Ja.")]
+    assert fault([*before, *START, *timed], "Hej på dig.") is None
+    assert fault([*START, IDS.no_timestamps, IDS.end], "") is None
 
 
 @pytest.mark.parametrize(
     ("label", "message"),
     [
+        ([IDS.start_of_previous, FI, *START, IDS.no_timestamps, *words(), IDS.end], "at its head"),
         ([IDS.start, *START, IDS.no_timestamps, *words(), IDS.end], "2 start-of-transcript"),
         ([SV, IDS.transcribe, IDS.no_timestamps, *words(), IDS.end], "0 start-of-transcript"),
         ([IDS.start, FI, IDS.transcribe, IDS.no_timestamps, *words(), IDS.end], "tokens for 'sv'"),
@@ -64,10 +71,14 @@ def test_every_planted_fault_is_refused(label, message):
 
 
 def batch_of(texts, clips=None, language_token="sv", whisper=None):
-    own = tokenizer(V2)
-    labels = label_ids(own, V2, texts, language_token)
+    labeller = Labeller(tokenizer(V2), V2, language_token)
     clips = clips or [np.sin(np.arange(16_000) / 20).astype(np.float32) * 0.1] * len(texts)
-    return StepBatch(PlannedBatch(0, 0, np.arange(len(texts)), 200), clips, labels)
+    samples = [
+        HeardSample(clip, labeller.label([Utterance(text, 0, 1)]), place, [(0, len(clip) // 160)])
+        for place, (clip, text) in enumerate(zip(clips, texts, strict=True))
+    ]
+    planned = tuple(PlannedSample((place,), (0.0,)) for place in range(len(texts)))
+    return StepBatch(PlannedBatch(0, 0, "dynamic", 200, 2.0, planned), samples, 9)
 
 
 NOISE = np.random.default_rng(0).standard_normal(48_000).astype(np.float32)
@@ -99,15 +110,15 @@ def test_sound_corpora_pass(tiny_whisper, texts, clip, token):
 def test_a_batch_that_pairs_the_wrong_text_is_refused(tiny_whisper):
     whisper = load(str(tiny_whisper()))
     batch = batch_of(["Ett.", "Två."])
-    with pytest.raises(TrainingError, match=r"clip 1 .* reads 'Ett\.', its text is 'Två\.'"):
+    with pytest.raises(TrainingError, match=r"sample 1 .* reads 'Ett\.', its text is 'Två\.'"):
         check_batch(batch, ["Två.", "Ett."], whisper, "sv")
-    with pytest.raises(TrainingError, match="2 clips, 2 labels and 1 texts"):
+    with pytest.raises(TrainingError, match="2 samples and 1 texts"):
         check_batch(batch, ["Ett."], whisper, "sv")
 
 
 @pytest.mark.parametrize("clip", [np.zeros(0, np.float32), np.full(9, np.nan, np.float32)])
 def test_a_clip_without_sound_audio_is_refused(tiny_whisper, clip):
-    with pytest.raises(TrainingError, match="clip 2 of the first batch holds no sound audio"):
+    with pytest.raises(TrainingError, match="sample 2 of the first batch holds no sound audio"):
         check_batch(
             batch_of(["Ett.", "Två."], [TONE, clip]), ["Ett.", "Två."], load(str(tiny_whisper())),
             "sv",

@@ -235,15 +235,17 @@ def time_training(
         )
         wanted["dev"] = some_batches(lengths_s["dev"], context, recipe.evaluate.batch_s, _FEW)
     corpus = write_stand_in(sample, folder / "corpus", wanted)
-    dynamic = config.context == "dynamic" and config.full_share < 1
+    dynamic = config.context == "dynamic"
+    long_share = config.packed_share + config.full_share
     short = full = None
     if dynamic:
         run = folder / "short"
-        short = _time_pass(recipe, corpus, run, 0.0, _SHORT_STEPS, _SHORT_WARM_UP, place)
-    if not dynamic or config.full_share > 0:
+        short = _time_pass(recipe, corpus, run, (0.0, 0.0), _SHORT_STEPS, _SHORT_WARM_UP, place)
+    if long_share:
         run = folder / "full"
         there = None if dynamic else place
-        full = _time_pass(recipe, corpus, run, 1.0, _FULL_STEPS, _FULL_WARM_UP, there)
+        shares = (config.packed_share / long_share, config.full_share / long_share)
+        full = _time_pass(recipe, corpus, run, shares, _FULL_STEPS, _FULL_WARM_UP, there)
     dev_s = corpus.split("dev").durations_s if "dev" in corpus.splits else np.zeros(0)
     return Training(short, full, folder / ("short" if dynamic else "full"), dev_s)
 
@@ -252,13 +254,14 @@ def _time_pass(
     recipe: Recipe,
     corpus: Corpus,
     run: Path,
-    full_share: float,
+    shares: tuple[float, float],
     steps: int,
     warm_up: int,
     place: Remote | None,
 ) -> Pass:
     changed = {
-        "full_share": full_share,
+        "packed_share": shares[0],
+        "full_share": shares[1],
         "max_steps": steps,
         "save_every": steps - 1,
         "evaluate_every": 0,

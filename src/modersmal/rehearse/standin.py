@@ -16,7 +16,7 @@ from modersmal.corpus import Corpus
 from modersmal.corpus.schema import MAX_ROW_GROUP_ROWS, shard_name, shard_schema
 from modersmal.corpus.shards import ShardWriter, write_corpus_file
 from modersmal.logmel import FRAMES_PER_S, WINDOW_FRAMES
-from modersmal.train.plan import Plan
+from modersmal.train.plan import Clips, Plan
 from modersmal.whisper.decode import WINDOW_S, Context, plan_batches
 
 
@@ -34,12 +34,11 @@ class Steps:
     @classmethod
     def of(cls, config: TrainConfig, durations_s: np.ndarray) -> "Steps":
         """Those of a recipe, on clips of these lengths."""
-        rows = np.arange(len(durations_s))
-        plan = Plan.of(config, rows, durations_s.astype(np.float32), rows // MAX_ROW_GROUP_ROWS)
+        groups = np.append(np.arange(0, len(durations_s), MAX_ROW_GROUP_ROWS), len(durations_s))
+        plan = Plan.of(config, Clips(durations_s.astype(np.float32), groups))
         batches = [plan.batch(step) for step in range(config.max_steps)]
-        frames = np.array([batch.frames for batch in batches])
-        clips = np.array([len(batch.rows) for batch in batches])
-        return cls(frames * clips / FRAMES_PER_S, frames == WINDOW_FRAMES)
+        full = np.array([batch.frames == WINDOW_FRAMES for batch in batches])
+        return cls(np.array([batch.padded_s for batch in batches]), full)
 
 
 def write_stand_in(sample: Corpus, to: Path, wanted: Mapping[str, np.ndarray]) -> Corpus:

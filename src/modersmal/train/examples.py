@@ -19,10 +19,10 @@ _CHUNK_CLIPS = 4096
 
 @dataclass(frozen=True)
 class Examples:
-    """`rows` (clips,) int64 are the rows to learn from, `left_out` says how many are not and why,
-    `used` (vocabulary,) bool which tokens their labels hold."""
+    """`takes_part` (rows,) bool are the rows to learn from, `left_out` says how many are not and
+    why, `used` (vocabulary,) bool which tokens their labels hold, special ones aside."""
 
-    rows: np.ndarray
+    takes_part: np.ndarray
     left_out: dict[str, int]
     used: Tensor
 
@@ -35,7 +35,7 @@ def find_examples(split: Split, whisper: Whisper, language_token: str) -> Exampl
         ModelError: the model has no such language token.
     """
     used = torch.zeros(whisper.vocabulary.size, dtype=torch.bool)
-    rows: list[int] = []
+    takes_part = np.zeros(len(split), dtype=bool)
     left_out = {"no text": 0, "over 30 s": 0, f"over {MAX_TOKENS} tokens": 0}
     no_text, too_long, too_many_tokens = left_out
     for first, texts in _chunks(split.texts):
@@ -48,11 +48,11 @@ def find_examples(split: Split, whisper: Whisper, language_token: str) -> Exampl
             elif len(label) > MAX_TOKENS:
                 left_out[too_many_tokens] += 1
             else:
-                rows.append(row)
+                takes_part[row] = True
                 used[label] = True
-    if not rows:
+    if not takes_part.any():
         raise TrainingError(f"split {split.name!r} of {split.folder} has no clip to learn from")
-    return Examples(np.array(rows), {why: n for why, n in left_out.items() if n}, used)
+    return Examples(takes_part, {why: n for why, n in left_out.items() if n}, used)
 
 
 def _chunks(texts: list[str]) -> Iterator[tuple[int, list[str]]]:

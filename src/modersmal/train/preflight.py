@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import torch
 from tokenizers import Tokenizer
 
-from modersmal.audio import SAMPLE_RATE
 from modersmal.errors import TrainingError
 from modersmal.language import MAX_TOKENS, Vocabulary
+from modersmal.logmel import FRAMES_PER_S
 from modersmal.train.batch import StepBatch
 from modersmal.whisper.load import Whisper
 from modersmal.whisper.tokens import SpecialIds, prompt_ids, special_ids, text_of
@@ -70,21 +70,24 @@ def check_batch(
     Raises:
         TrainingError: saying which clip of the batch is wrong, and how.
     """
-    if not len(batch.clips) == len(batch.labels) == len(texts):
+    if not len(batch.samples) == len(texts):
         raise TrainingError(
-            f"the first batch has {len(batch.clips)} clips, {len(batch.labels)} labels and "
-            f"{len(texts)} texts"
+            f"the first batch has {len(batch.samples)} samples and {len(texts)} texts"
         )
-    for place, (label, text) in enumerate(zip(batch.labels, texts, strict=True)):
-        if fault := label_fault(label, text, whisper.tokenizer, whisper.vocabulary, language_token):
-            raise TrainingError(f"clip {place + 1} of the first batch: {fault}")
-    for place, clip in enumerate(batch.clips):
-        if not math.isfinite(float(abs(clip).max(initial=0.0))) or not len(clip):
-            raise TrainingError(f"clip {place + 1} of the first batch holds no sound audio")
+    for place, (sample, text) in enumerate(zip(batch.samples, texts, strict=True)):
+        fault = label_fault(
+            sample.label.ids, text, whisper.tokenizer, whisper.vocabulary, language_token
+        )
+        if fault:
+            raise TrainingError(f"sample {place + 1} of the first batch: {fault}")
+        heard = sample.samples
+        if not math.isfinite(float(abs(heard).max(initial=0.0))) or not len(heard):
+            raise TrainingError(f"sample {place + 1} of the first batch holds no sound audio")
+    shown = next(sample for sample in batch.samples if sample.speech)
     return Sample(
-        text_of(whisper.tokenizer, whisper.vocabulary, batch.labels[0]),
-        len(batch.clips[0]) / SAMPLE_RATE,
-        len(batch.labels[0]),
+        texts[batch.samples.index(shown)],
+        (shown.speech[-1][1] - shown.speech[0][0]) / FRAMES_PER_S,
+        len(shown.label.ids),
     )
 
 
@@ -95,8 +98,13 @@ def label_fault(
     vocabulary: Vocabulary,
     language_token: str,
 ) -> str | None:
-    """What is wrong with a label for `text`, in words; None where nothing is."""
+    """What is wrong with a label for `text`, in words; None where nothing is.
+
+    It may begin with what was said before, and end with when a clip begins that straddles the edge.
+    """
     ids = special_ids(vocabulary)
+    whole = len(label)
+    label = _without_previous(label, ids)
     starts = sum(token == ids.start for token in label)
     if starts != 1 or label[0] != ids.start:
         return f"its label has {starts} start-of-transcript tokens, or not one at its head"
@@ -105,8 +113,8 @@ def label_fault(
         return f"its label does not go on with the tokens for {language_token!r} and transcribing"
     if label[-1] != ids.end or ids.end in label[:-1]:
         return "its label does not end with its only end-of-text"
-    if len(label) > MAX_TOKENS:
-        return f"its label has {len(label)} tokens; Whisper holds {MAX_TOKENS}"
+    if whole > MAX_TOKENS:
+        return f"its label has {whole} tokens; Whisper holds {MAX_TOKENS}"
     if any(not 0 <= token < vocabulary.size for token in label):
         return "its label holds tokens outside the vocabulary"
     if fault := _timestamp_fault(label[len(prompt) : -1], ids):
@@ -140,6 +148,14 @@ def check_loss(loss: float, vocabulary: Vocabulary) -> str | None:
             "the right model and language?"
         )
     return None
+
+
+def _without_previous(label: Sequence[int], ids: SpecialIds) -> Sequence[int]:
+    """A label without the text, if nothing but text, that is given as what was said before."""
+    if label[0] != ids.start_of_previous:
+        return label
+    length = next((place for place, token in enumerate(label[1:], 1) if token >= ids.end), 0)
+    return label[length:]
 
 
 def _timestamp_fault(written: Sequence[int], ids: SpecialIds) -> str | None:

@@ -25,8 +25,11 @@ class EqualRows:
     place: Tensor
 
     @property
-    def log_count(self) -> float:
-        return math.log(len(self.group))
+    def counts(self) -> Tensor:
+        """How many rows each of `kept` stands for: (n,) float32."""
+        counts = torch.ones(len(self.kept), device=self.kept.device)
+        counts[-1] = len(self.group)
+        return counts
 
     def to(self, device: torch.device) -> "EqualRows":
         return EqualRows(self.kept.to(device), self.group.to(device), self.place.to(device))
@@ -34,12 +37,12 @@ class EqualRows:
     def weigh(self, gradient: Tensor) -> None:
         """Give the one gradient, which is the sum of the group's, the norm that they have
         together, so that clipping sees what it would see; AdamW does not mind its scale."""
-        gradient[self.kept[-1]] /= math.sqrt(len(self.group))
+        gradient[self.kept[-1:]] /= math.sqrt(len(self.group))
 
     @torch.no_grad()
     def spread(self, embeddings: Tensor) -> None:
         """Copy the row that stands for the group to all of it, after an update."""
-        embeddings[self.group] = embeddings[self.kept[-1]].clone()
+        embeddings[self.group] = embeddings[self.kept[-1:]]
 
 
 def find_equal_rows(embeddings: Tensor, used: Tensor) -> EqualRows | None:
