@@ -43,7 +43,7 @@ def training_parts(
     if decoding and dev_s is not None:
         dev_s = dev_s[dev_s <= WINDOW_S]
         each_s = decoding.seconds(evenly(dev_s, min(config.dev_clips, len(dev_s))))
-        parts.append(Part("score dev", len(dev_scores(config)), each_s))
+        parts.append(Part("score dev", len(dev_scores(config)) + config.mixtures, each_s))
         outside_s -= decoding.seconds(training.dev_s)
     # The last checkpoint was written at the end of what was measured, too.
     count = len(saves(config, scored=dev_s is not None)) - 1

@@ -47,7 +47,8 @@ class Pace:
     ) -> None:
         self._schedule, self._journal, self._clock = schedule, journal, clock
         self._budget, self._mode, self._dev_audio_s = budget, mode, dev_audio_s
-        self._evaluations = 1 + later_audio_s / dev_audio_s if dev_audio_s else 0.0
+        scores = 1 + schedule.config.mixtures
+        self._evaluations = scores + later_audio_s / dev_audio_s if dev_audio_s else 0.0
         self._saving: dict[int, float] = {}  # when it began, by step
         self._uploading: dict[int, float] = {}
         self._turns = [Turn(made.step, **made.value) for made in journal.holding(DECAY)]
