@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modersmal import audio
-from modersmal.audio import SAMPLE_RATE, decode
+from modersmal.audio import SAMPLE_RATE, decode, length_s, stream
 from modersmal.errors import AudioError
 
 
@@ -308,3 +308,38 @@ def test_no_bytes_crash_it(data: st.DataObject) -> None:
 _DAMAGED = {
     kind: CONTENT[kind]() for kind in ("wav", "flac", "mp3", "opus", "m4a", "webm-opus", "aac")
 }
+
+
+@pytest.mark.parametrize("kind", ["wav", "mp3", "m4a"])
+def test_a_stream_is_what_decode_gives_in_pieces(kind: str, tmp_path: Path) -> None:
+    samples, path = tone(20.0, 44_100), tmp_path / "long.bin"
+    if kind == "m4a":
+        path.write_bytes(encoded(samples, 44_100, "mp4", "aac"))
+    else:
+        path.write_bytes(written(samples, 44_100, format=kind.upper()))
+    pieces = list(stream(path))
+    assert len(pieces) > 5
+    assert np.array_equal(np.concatenate(pieces), decode(path).samples)
+    assert length_s(path) == pytest.approx(20.0, abs=0.1)
+
+
+def test_a_stream_of_an_hour_stays_small(tmp_path: Path) -> None:
+    path = tmp_path / "long.flac"
+    minute = np.round(tone(60.0) * 32_000).astype(np.int16)
+    with soundfile.SoundFile(path, "w", SAMPLE_RATE, 1, "PCM_16") as file:
+        for _ in range(60):
+            file.write(minute)
+    tracemalloc.start()
+    samples = sum(len(piece) for piece in stream(path))
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert samples == 3600 * SAMPLE_RATE
+    assert peak_bytes < 4 * 1024**2
+
+
+def test_a_stream_of_what_is_no_audio_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "text.wav"
+    path.write_text("no audio")
+    assert length_s(path) is None
+    with pytest.raises(AudioError, match="text"):
+        list(stream(path))

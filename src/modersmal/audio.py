@@ -8,7 +8,7 @@ hold while decoding, so that a small file that decodes to hours costs nothing.
 
 import io
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -101,30 +101,49 @@ def decode(
     Raises:
         AudioError: missing, too large, too long, empty, not audio, or damaged.
     """
-    if isinstance(source, bytes):
-        name, head, size = name or "the audio", source[:_SNIFFED_BYTES], len(source)
-    else:
-        path = Path(source)
-        name = name or str(path)
-        head, size = _read_head(path, name)
-    if size > max_bytes:
-        raise AudioError(f"{name} has {size:,} bytes, over the cap of {max_bytes:,}")
-    if size == 0:
-        raise EmptyAudioError(f"{name} is empty")
-    container = sniff(head)
-    if container is None:
-        what = "text" if _is_text(head) else "no audio container that we open"
-        raise AudioError(
-            f"{name} is {what}; give {', '.join(sorted(CONTAINERS))} (a real one, not a renamed)"
-        )
+    name = name or ("the audio" if isinstance(source, bytes) else str(source))
+    container = _container(source, name, max_bytes)
     errors = []
-    readers = [_soundfile_blocks, _av_blocks] if container in _BY_SOUNDFILE else [_av_blocks]
-    for reader in readers:
+    for reader in _readers(container):
         try:
             return _collect(reader(source, container), container, name, max_duration_s)
         except _Damaged as damage:
             errors.append(str(damage))
     raise AudioError(f"{name} cannot be decoded as {container}: {'; '.join(errors)}")
+
+
+def stream(path: Path, *, name: str | None = None) -> Iterator[np.ndarray]:
+    """Decode a file of up to `MAX_DURATION_S` in pieces: (n,) float32, 16 kHz mono, in their order.
+
+    Joined, they are the samples of `decode`; memory holds one piece at a time.
+
+    Raises:
+        AudioError: as `decode`; where the file is damaged midway, after the pieces before.
+    """
+    name = name or str(path)
+    container = _container(path, name, MAX_BYTES)
+    errors = []
+    for reader in _readers(container):
+        mono = _Mono(name, MAX_DURATION_S)
+        try:
+            for block in reader(path, container):
+                yield mono.add(block)
+            yield mono.rest()
+            return
+        except _Damaged as damage:
+            errors.append(str(damage))
+            if mono.frames:  # another reader might place what follows elsewhere
+                break
+    raise AudioError(f"{name} cannot be decoded as {container}: {'; '.join(errors)}")
+
+
+def length_s(path: Path) -> float | None:
+    """Seconds that a file lasts by its header, undecoded; None where that does not say it."""
+    try:
+        container = _container(path, str(path), MAX_BYTES)
+        return _by_soundfile_s(path) if container in _BY_SOUNDFILE else _by_av_s(path, container)
+    except (AudioError, OSError, soundfile.LibsndfileError):
+        return None
 
 
 def encode_flac(samples: np.ndarray) -> bytes:
@@ -149,6 +168,25 @@ class _Damaged(Exception):
 class _Block:
     samples: np.ndarray  # (frames, channels) float32
     rate_hz: int
+
+
+def _container(source: bytes | Path | str, name: str, max_bytes: int) -> str:
+    """The container of a file, or of the bytes of one. Raises AudioError where it is none."""
+    if isinstance(source, bytes):
+        head, size = source[:_SNIFFED_BYTES], len(source)
+    else:
+        head, size = _read_head(Path(source), name)
+    if size > max_bytes:
+        raise AudioError(f"{name} has {size:,} bytes, over the cap of {max_bytes:,}")
+    if size == 0:
+        raise EmptyAudioError(f"{name} is empty")
+    container = sniff(head)
+    if container is None:
+        what = "text" if _is_text(head) else "no audio container that we open"
+        raise AudioError(
+            f"{name} is {what}; give {', '.join(sorted(CONTAINERS))} (a real one, not a renamed)"
+        )
+    return container
 
 
 def _read_head(path: Path, name: str) -> tuple[bytes, int]:
@@ -183,16 +221,16 @@ def _is_mp3_frame(head: bytes) -> bool:
 
 
 class _Mono:
-    """Mixes blocks down and resamples them as they come, so that memory holds only the result."""
+    """Mixes blocks down and resamples them as they come, and knows what was in them so far."""
 
     def __init__(self, name: str, max_duration_s: float) -> None:
         self.name, self.max_duration_s = name, max_duration_s
-        self.parts: list[np.ndarray] = []
         self.frames = self.values = self.at_full_scale = self.rate_hz = self.channels = 0
         self.peak = 0.0
         self.resampler: soxr.ResampleStream | None = None
 
-    def add(self, block: _Block) -> None:
+    def add(self, block: _Block) -> np.ndarray:
+        """The block as (n,) float32 at 16 kHz, mono; what the resampler holds back comes later."""
         if not self.frames:
             self._begin(block)
         if (block.rate_hz, block.samples.shape[1]) != (self.rate_hz, self.channels):
@@ -207,16 +245,14 @@ class _Mono:
         self.at_full_scale += int(np.count_nonzero(magnitude >= FULL_SCALE))
         self.values += magnitude.size
         mono = block.samples.mean(axis=1) if self.channels > 1 else block.samples[:, 0]
-        self.parts.append(self.resampler.resample_chunk(mono) if self.resampler else mono)
+        return self.resampler.resample_chunk(mono) if self.resampler else mono
 
-    def finish(self, container: str) -> Audio:
+    def rest(self) -> np.ndarray:
+        """What the resampler still held. Raises EmptyAudioError where there was nothing at all."""
         if not self.frames:
             raise EmptyAudioError(f"{self.name} holds no samples")
-        if self.resampler:
-            self.parts.append(self.resampler.resample_chunk(np.empty(0, np.float32), last=True))
-        samples = np.ascontiguousarray(np.concatenate(self.parts), dtype=np.float32)
-        clipped = self.at_full_scale / self.values
-        return Audio(samples, container, self.rate_hz, self.channels, self.peak, clipped)
+        rest = np.empty(0, np.float32)
+        return self.resampler.resample_chunk(rest, last=True) if self.resampler else rest
 
     def _begin(self, block: _Block) -> None:
         self.rate_hz, self.channels = block.rate_hz, block.samples.shape[1]
@@ -231,9 +267,14 @@ class _Mono:
 
 def _collect(blocks: Iterable[_Block], container: str, name: str, max_duration_s: float) -> Audio:
     mono = _Mono(name, max_duration_s)
-    for block in blocks:
-        mono.add(block)
-    return mono.finish(container)
+    parts = [mono.add(block) for block in blocks]
+    samples = np.ascontiguousarray(np.concatenate([*parts, mono.rest()]), dtype=np.float32)
+    clipped = mono.at_full_scale / mono.values
+    return Audio(samples, container, mono.rate_hz, mono.channels, mono.peak, clipped)
+
+
+def _readers(container: str) -> list[Callable[[bytes | Path | str, str], Iterator[_Block]]]:
+    return [_soundfile_blocks, _av_blocks] if container in _BY_SOUNDFILE else [_av_blocks]
 
 
 def _open(source: bytes | Path | str) -> BinaryIO:
@@ -267,3 +308,18 @@ def _av_blocks(source: bytes | Path | str, container: str) -> Iterator[_Block]:
         raise _Damaged(str(error.strerror or error)) from error
     except ValueError as error:
         raise _Damaged("its sample rate or its channels change midway") from error
+
+
+def _by_soundfile_s(path: Path) -> float:
+    with path.open("rb") as file, soundfile.SoundFile(file.fileno(), closefd=False) as audio:
+        return audio.frames / audio.samplerate
+
+
+def _by_av_s(path: Path, container: str) -> float | None:
+    import av
+
+    try:
+        with path.open("rb") as file, av.open(file, "r", CONTAINERS[container]) as opened:
+            return opened.duration / av.time_base if opened.duration else None
+    except (av.FFmpegError, ValueError):
+        return None

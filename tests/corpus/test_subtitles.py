@@ -1,4 +1,4 @@
-"""Subtitles: what transcribe writes is read back the same, and what is found in the wild is read."""
+"""Subtitles: what transcribe writes is read back the same, and so is what is found in the wild."""
 
 from pathlib import Path
 

@@ -41,6 +41,12 @@ def notes(info: dict[str, Any]) -> list[str]:
             "Note: train has speakers or sentences of another split, so scores may be too good; "
             "data.disjoint = true drops those clips from train."
         )
+    for name, split in info["splits"].items():
+        if split.get("recordings"):
+            found.append(
+                f"Of {name}, {split['recorded_s'] / 3600:,.2f} h are clips of "
+                f"{split['recordings']:,} long recordings."
+            )
     found += [_source(source) for source in info["sources"]]
     return found
 

@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,8 @@ def finish(job: Job, settings: dict[str, Any], *, disjoint: bool) -> Corpus:
         for row_flags in _flags(outcome, flag):
             flagged[shard.split].update(row_flags)
     _count(splits, clips, kept)
+    if plan.recordings:
+        _count_recordings(job.to, splits)
     return write_corpus_file(
         job.to,
         settings
@@ -163,6 +166,20 @@ def _count(splits: dict[str, dict[str, Any]], clips: Clips, kept: np.ndarray) ->
         split["duration_s"] = round(sum(shard["duration_s"] for shard in split["shards"]), 3)
         speakers = clips.speaker[clips.in_split(name) & kept & (clips.speaker != 0)]
         split["speakers"] = len(np.unique(speakers))
+
+
+def _count_recordings(to: Path, splits: dict[str, dict[str, Any]]) -> None:
+    """Of how many recordings each split has clips, and how long these are."""
+    for split in splits.values():
+        duration_s: Counter[str] = Counter()
+        for shard in split["shards"]:
+            with pq.ParquetFile(to / shard["file"]) as file:
+                table = file.read(columns=["recording", "duration"], use_threads=False)
+            for row in table.to_pylist():
+                if row["recording"] is not None:
+                    duration_s[row["recording"]] += row["duration"]
+        split["recordings"] = len(duration_s)
+        split["recorded_s"] = round(sum(duration_s.values()), 3)
 
 
 def _order(split: str) -> tuple[int, str]:

@@ -19,7 +19,11 @@ _CHARACTERS_SHOWN = 150
 
 @dataclass(frozen=True)
 class SplitSummary:
-    """One split. `durations` counts clips by seconds: "3-5" holds 3 s ≤ duration < 5 s."""
+    """One split. `durations` counts clips by seconds: "3-5" holds 3 s ≤ duration < 5 s.
+
+    `recordings` is the number of long recordings that clips are cut from, `recorded_s` what these
+    clips last together.
+    """
 
     clips: int
     duration_s: float
@@ -27,6 +31,8 @@ class SplitSummary:
     durations: dict[str, int]
     mean_label_tokens: float
     longest_label_tokens: int
+    recordings: int = 0
+    recorded_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -83,7 +89,7 @@ def inspect(corpus: Path, *, verify: bool = False) -> Summary:
     splits = {}
     for name in opened.splits:
         split = opened.split(name)
-        splits[name] = _summarise(split, opened.info["splits"][name]["speakers"])
+        splits[name] = _summarise(split, opened.info["splits"][name])
         for text in split.texts:
             characters.update(text)
     info = opened.info
@@ -104,7 +110,7 @@ def inspect(corpus: Path, *, verify: bool = False) -> Summary:
     )
 
 
-def _summarise(split: Split, speakers: int) -> SplitSummary:
+def _summarise(split: Split, listed: dict[str, Any]) -> SplitSummary:
     tokens = [
         count
         for start in range(0, len(split), _TEXTS_AT_ONCE)
@@ -116,10 +122,12 @@ def _summarise(split: Split, speakers: int) -> SplitSummary:
     return SplitSummary(
         clips=len(split),
         duration_s=split.duration_s,
-        speakers=speakers,
+        speakers=listed["speakers"],
         durations=_histogram(split.durations_s),
         mean_label_tokens=round(float(np.mean(tokens)), 1) if tokens else 0.0,
         longest_label_tokens=max(tokens, default=0),
+        recordings=listed.get("recordings", 0),
+        recorded_s=listed.get("recorded_s", 0.0),
     )
 
 

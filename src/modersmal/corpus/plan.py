@@ -10,14 +10,23 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 
 from modersmal import store
 from modersmal.config import DataConfig
-from modersmal.corpus.schema import COLUMNS
-from modersmal.corpus.sources.base import PART, Refused, Row, Source, Span, hash64
+from modersmal.corpus.schema import COLUMNS, RECORDING_COLUMNS
+from modersmal.corpus.sources.base import (
+    PART,
+    LongRow,
+    Piece,
+    Refused,
+    Row,
+    Source,
+    Span,
+    hash64,
+)
 from modersmal.corpus.splits import assign_split
 
 SHARD_ROWS = 500
@@ -27,7 +36,7 @@ _PLAN_FILE = "plan.json"
 _ROWS_FILE = "plan.arrow"
 _REFUSED_FILE = "refused.jsonl"
 _ROW_SCHEMA = pa.schema(
-    [(name, pa.string()) for name in ("id", "path", "text", "where", "speaker", "extras")]
+    [(name, pa.string()) for name in ("id", "path", "text", "where", "speaker", "extras", "cut")]
     + [("position", pa.int64())]
 )
 
@@ -43,6 +52,7 @@ class PlannedRow:
     speaker: str | None
     extras: str  # a JSON object
     position: int
+    cut: str | None = None  # of a piece of a recording, a JSON object: start, end, segments
 
 
 @dataclass(frozen=True)
@@ -65,6 +75,7 @@ class Plan:
     shards: list[PlannedShard]
     sources: list[dict[str, Any]]
     extras: list[str]
+    recordings: bool = False
 
     @property
     def rows(self) -> int:
@@ -108,37 +119,60 @@ def load_plan(work: Path, key: str) -> Plan | None:
     if written["key"] != key:
         return None
     shards = [PlannedShard(**shard) for shard in written["shards"]]
-    return Plan(work, key, shards, written["sources"], written["extras"])
+    recordings = written.get("recordings", False)
+    return Plan(work, key, shards, written["sources"], written["extras"], recordings)
 
 
-def make_plan(sources: list[Source], work: Path, key: str, data: DataConfig, language: str) -> Plan:
-    """Read all sources once and write the plan; only one shard's rows a split are in memory."""
+class Align(Protocol):
+    """Cuts a recording whose text has no times into rows."""
+
+    def __call__(self, row: LongRow, source: Source) -> Iterator[Row | Refused]: ...
+
+
+def make_plan(
+    sources: list[Source],
+    work: Path,
+    key: str,
+    data: DataConfig,
+    language: str,
+    align: Align | None = None,
+) -> Plan:
+    """Read all sources once and write the plan; only one shard's rows a split are in memory.
+
+    Without `align`, recordings without times are taken for clips, and rejected for their length.
+    """
     with (
         store.replacing(work / _ROWS_FILE) as rows_file,
         store.replacing(work / _REFUSED_FILE) as refused_file,
         pa.ipc.new_file(rows_file, _ROW_SCHEMA) as batches,
     ):
-        planner = _Planner(data, language, batches, refused_file)
+        planner = _Planner(data, language, align, batches, refused_file)
         for number, source in enumerate(sources):
             planner.add(source, number)
+    reserved = RECORDING_COLUMNS if planner.recordings else {}
+    extras = [name for name in planner.extras if name not in reserved]
     written = {
         "key": key,
         "shards": [asdict(shard) for shard in planner.shards],
         "sources": planner.sources,
-        "extras": planner.extras,
+        "extras": extras,
+        "recordings": planner.recordings,
     }
     store.write_json(work / _PLAN_FILE, written)
-    return Plan(work, key, planner.shards, planner.sources, planner.extras)
+    return Plan(work, key, planner.shards, planner.sources, extras, planner.recordings)
 
 
 class _Planner:
     """Deals rows to shards as they come."""
 
-    def __init__(self, data: DataConfig, language: str, batches: Any, refused: Any) -> None:
+    def __init__(
+        self, data: DataConfig, language: str, align: Align | None, batches: Any, refused: Any
+    ) -> None:
         self.shards: list[PlannedShard] = []
         self.sources: list[dict[str, Any]] = []
         self.extras: list[str] = []
-        self._data, self._language = data, language
+        self.recordings = False
+        self._data, self._language, self._align = data, language, align
         self._batches, self._refused = batches, refused
         self._indices: dict[str, int] = {}
 
@@ -147,7 +181,7 @@ class _Planner:
         open_shards: dict[str, _OpenShard] = {}
         seen: set[int] = set()
         count = 0
-        for row in source.rows():
+        for row in self._rows(source):
             count += 1
             name = self._unique_name(source.name)
             if isinstance(row, Refused):
@@ -164,6 +198,13 @@ class _Planner:
         described = source.described() | {"name": self._unique_name(source.name), "rows": count}
         self.sources.append(described)
 
+    def _rows(self, source: Source) -> Iterator[Row | Refused]:
+        for row in source.rows():
+            if self._align and isinstance(row, LongRow):
+                yield from self._align(row, source)
+            else:
+                yield row
+
     def _unique_name(self, name: str) -> str:
         taken = [source["name"] for source in self.sources]
         unique, number = name, 1
@@ -173,7 +214,7 @@ class _Planner:
         return unique
 
     def _planned(self, row: Row, source: str, seen: set[int]) -> PlannedRow:
-        identity, number = f"{source}/{row.path}", 1
+        identity, number = f"{source}/{row.name}", 1
         unique = identity
         while hash64(unique) in seen:
             number += 1
@@ -182,8 +223,14 @@ class _Planner:
         for name in row.extras:
             if name not in self.extras and name not in COLUMNS:
                 self.extras.append(name)
-        extras = json.dumps(row.extras, ensure_ascii=False)
-        return PlannedRow(unique, row.path, row.text, row.where, row.speaker, extras, row.position)
+        extras, cut = json.dumps(row.extras, ensure_ascii=False), None
+        if isinstance(row, Piece):
+            self.recordings = True
+            parts = {"start": row.start, "end": row.end, "segments": row.segments}
+            cut = json.dumps(parts, ensure_ascii=False)
+        return PlannedRow(
+            unique, row.path, row.text, row.where, row.speaker, extras, row.position, cut
+        )
 
     def _close(self, shard: "_OpenShard", split: str, source: int) -> None:
         columns = [[getattr(row, name) for row in shard.rows] for name in _ROW_SCHEMA.names]

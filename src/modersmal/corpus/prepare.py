@@ -15,6 +15,7 @@ from typing import Any
 
 from modersmal import store
 from modersmal.config import ChecksConfig, DataConfig, TextConfig
+from modersmal.corpus.alignment import CACHE_PREFIX, Aligned, Aligner
 from modersmal.corpus.describe import describe
 from modersmal.corpus.finish import finish
 from modersmal.corpus.licences import UNKNOWN, licence
@@ -64,12 +65,14 @@ def prepare(
     text: TextConfig | None = None,
     checks: ChecksConfig | None = None,
     sample: Sample | None = None,
+    aligner: Aligner | None = None,
 ) -> Prepared:
     """Turn sources into the corpus folder `to`; go on where a killed run stopped.
 
     The result depends on sources and settings alone, byte for byte, never on `data.workers`. A
     finished corpus of the same is returned as it is, also where its sources are gone since. With
-    `sample`, only the clips that it draws are taken.
+    `sample`, only the clips that it draws are taken. `aligner` finds sentences in recordings whose
+    text has no times; without it, they are rejected for their length.
 
     Raises:
         CorpusError: a source cannot be read, or `to` holds something else.
@@ -88,8 +91,11 @@ def prepare(
     gone = tuple(one for one in sources if not (is_address(one) or Path(one).expanduser().exists()))
     if finished and gone and _could_be_of(finished, settings, sources):
         return Prepared(finished, gone)
-    opened = open_sources(sources, language, own)
-    key = _key(settings, opened)
+    opened = open_sources(sources, language, own, checks.max_duration_s)
+    fingerprints = [source.fingerprint() for source in opened]
+    if aligner and any(source.unaligned for source in opened):
+        settings["aligned_with"] = aligner.name
+    key = _key(settings, fingerprints)
     if finished:
         _check_same(finished, key)
         _remove_work(to, to / WORK_FOLDER)
@@ -104,7 +110,8 @@ def prepare(
         plan = load_plan(work, key)
         if plan is None or not _settled(opened, plan):
             drawn = sample.draw(opened, data, language) if sample else opened
-            plan = _begin(drawn, to, work, key, data, language)
+            align = Aligned(aligner, work, language, checks.max_duration_s) if aligner else None
+            plan = _begin(drawn, to, work, key, data, language, align)
         roots = tuple(source.root for source in opened)
         job = Job(plan, to, roots, language, data.codec, text, checks)
         _prepare_shards(pool, job, opened)
@@ -201,13 +208,22 @@ class _Queue:
 
 
 def _begin(
-    sources: list[Source], to: Path, work: Path, key: str, data: DataConfig, language: str
+    sources: list[Source],
+    to: Path,
+    work: Path,
+    key: str,
+    data: DataConfig,
+    language: str,
+    align: Aligned | None,
 ) -> Plan:
-    """Start anew: what a run with other sources or settings left unfinished is of no use."""
-    _remove_work(to, work)
+    """Start anew: what a run with other sources or settings left unfinished is of no use.
+
+    But for alignments, which took long, and say themselves what they are of.
+    """
+    _remove_work(to, work, keep=f"{CACHE_PREFIX}*.json")
     with store.writing(work):
-        work.mkdir(parents=True)
-    plan = make_plan(sources, work, key, data, language)
+        work.mkdir(parents=True, exist_ok=True)
+    plan = make_plan(sources, work, key, data, language, align)
     if not plan.shards:
         raise CorpusError(
             f"none of {', '.join(source.name for source in sources)} has a row that can be a clip"
@@ -225,14 +241,22 @@ def _check_folder(to: Path, work: Path) -> None:
         )
 
 
-def _remove_work(to: Path, work: Path) -> None:
-    """Remove the work folder, and the shards of a corpus that never was finished."""
+def _remove_work(to: Path, work: Path, keep: str | None = None) -> None:
+    """Remove the work folder, and the shards of a corpus that never was finished.
+
+    Files of the work folder that match `keep` stay.
+    """
     if work.is_dir() and not (to / CORPUS_FILE).exists():
         for shard in to.glob("*-[0-9][0-9][0-9][0-9][0-9].parquet"):
             shard.unlink()
     if to.is_dir():
         store.remove_drafts(to)
-    shutil.rmtree(work, ignore_errors=True)
+    if keep is None or not any(work.glob(keep)):
+        shutil.rmtree(work, ignore_errors=True)
+        return
+    kept = set(work.glob(keep))
+    for file in set(work.iterdir()) - kept:
+        file.unlink()
 
 
 def _could_be_of(corpus: Corpus, settings: dict[str, Any], sources: list[str]) -> bool:
@@ -250,7 +274,7 @@ def _check_same(corpus: Corpus, key: str) -> None:
         )
 
 
-def _key(settings: dict[str, Any], sources: list[Source]) -> str:
+def _key(settings: dict[str, Any], fingerprints: list[str]) -> str:
     """A hash of all that the corpus depends on."""
-    described = [FORMAT, settings, [source.fingerprint() for source in sources]]
+    described = [FORMAT, settings, fingerprints]
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()

@@ -62,7 +62,7 @@ class Sample:
         chosen = self._choose(best)
         self.drawn = len(chosen)
         for _, number, _, row in chosen:
-            self._origin[f"{sources[number].name}/{row.path}"] = (number, row.size)
+            self._origin[f"{sources[number].name}/{row.name}"] = (number, row.size)
         return [
             _Drawn(source, [row for _, origin, _, row in chosen if origin == number])
             for number, source in enumerate(sources)
@@ -122,7 +122,7 @@ class _Drawn(Source):
 
 def _rank(source: Source, row: Row) -> int:
     """The lowest are drawn: by hash; of a dataset on the Hub first what comes at little cost."""
-    rank = hash64(f"{source.name}/{row.path}")
+    rank = hash64(f"{source.name}/{row.name}")
     at_hand = not _is_streamed(source) or row.position % PART < _HEAD_CLIPS
     return rank if at_hand else rank + 2**64
 

@@ -29,6 +29,16 @@ COLUMNS = {
     "flags": pa.list_(pa.string()),
 }
 
+# Of corpora that have recordings: which one a clip is cut from, where in it the clip begins (s),
+# and what is said when within the clip (s).
+RECORDING_COLUMNS = {
+    "recording": pa.string(),
+    "offset": pa.float64(),
+    "segments": pa.list_(
+        pa.struct([("start", pa.float32()), ("end", pa.float32()), ("text", pa.string())])
+    ),
+}
+
 _SPLIT_NAME = re.compile(r"[a-z0-9][a-z0-9_]{0,31}")
 _SPLIT_ALIASES = {
     "training": "train",
@@ -52,14 +62,21 @@ def shard_name(split: str, index: int) -> str:
     return f"{split}-{index:05d}.parquet"
 
 
-def shard_schema(extras: list[str]) -> pa.Schema:
+def shard_schema(extras: list[str], recordings: bool = False) -> pa.Schema:
     """The Arrow schema of shards, annotated so that `datasets` sees the audio as audio."""
-    text = {"dtype": "string", "_type": "Value"}
-    features: dict[str, object] = dict.fromkeys([*COLUMNS, *extras], text)
+    columns = COLUMNS | RECORDING_COLUMNS if recordings else COLUMNS
+    text, number = ({"dtype": kind, "_type": "Value"} for kind in ("string", "float32"))
+    features: dict[str, object] = dict.fromkeys([*columns, *extras], text)
     features["audio"] = {"_type": "Audio"}
-    features["duration"] = {"dtype": "float32", "_type": "Value"}
+    features["duration"] = number
     features["flags"] = {"feature": text, "_type": "List"}
+    if recordings:
+        features["offset"] = {"dtype": "float64", "_type": "Value"}
+        features["segments"] = {
+            "feature": {"start": number, "end": number, "text": text},
+            "_type": "List",
+        }
     return pa.schema(
-        [*COLUMNS.items(), *((name, pa.string()) for name in extras)],
+        [*columns.items(), *((name, pa.string()) for name in extras)],
         metadata={"huggingface": json.dumps({"info": {"features": features}})},
     )

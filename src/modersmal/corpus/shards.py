@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from modersmal import store
+from modersmal.audio import SAMPLE_RATE
 from modersmal.corpus.schema import (
     COLUMNS,
     CORPUS_FILE,
@@ -28,6 +29,7 @@ from modersmal.corpus.schema import (
 from modersmal.errors import CorpusError, StoreError, nearest
 
 _CACHED_ROW_GROUPS = 4
+_JOINT_S = 0.5 / SAMPLE_RATE
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,8 @@ class ShardWriter:
 def _parquet_writer(file: Any, schema: pa.Schema) -> pq.ParquetWriter:
     """Audio is compressed already; what repeats (speakers, sources) is kept in dictionaries."""
     unique = {"id", "audio", "text", "duration"}
+    if _tells_segments(schema):
+        unique |= {"offset", "segments"}
     small = [name for name in schema.names if name not in unique]
     return pq.ParquetWriter(
         file,
@@ -114,8 +118,16 @@ def _parquet_writer(file: Any, schema: pa.Schema) -> pq.ParquetWriter:
 
 def _leaves(schema: pa.Schema) -> list[str]:
     """Parquet's names of the columns that are compressed."""
-    leaves = [name for name in schema.names if name not in ("audio", "flags")]
-    return [*leaves, "audio.path", "flags.list.element"]
+    nested, parts = {"audio", "flags"}, ["audio.path", "flags.list.element"]
+    if _tells_segments(schema):
+        nested.add("segments")
+        parts += [f"segments.list.element.{part}" for part in ("start", "end", "text")]
+    return [*(name for name in schema.names if name not in nested), *parts]
+
+
+def _tells_segments(schema: pa.Schema) -> bool:
+    """Whether clips are cut from recordings; a manifest may have a column of texts so named."""
+    return "segments" in schema.names and pa.types.is_list(schema.field("segments").type)
 
 
 class Split:
@@ -164,6 +176,41 @@ class Split:
         """What the checks held against each clip; only dev and test keep such clips."""
         return self.column("flags")
 
+    @cached_property
+    def continues(self) -> np.ndarray:
+        """Whether a clip goes on where the one before it ends, in the same recording: (n,) bool."""
+        if not self.has_recordings:
+            return np.zeros(len(self), bool)
+        begins_s = np.array([s if s is not None else np.nan for s in self.column("offset")], float)
+        ends_s = begins_s + self.durations_s
+        recordings = np.array(self.column("recording"), object)
+        follows = np.zeros(len(self), bool)
+        follows[1:] = (recordings[1:] == recordings[:-1]) & (
+            np.abs(begins_s[1:] - ends_s[:-1]) < _JOINT_S
+        )
+        return follows
+
+    @cached_property
+    def speech_s(self) -> np.ndarray:
+        """When the speech of each clip begins and ends within it, in seconds: (n, 2) float32.
+
+        0 and the clip's duration where nothing is known of that.
+        """
+        spans_s = np.stack([np.zeros(len(self), np.float32), self.durations_s], axis=1)
+        if self.has_recordings:
+            for row, segments in enumerate(self.column("segments")):
+                if segments:
+                    spans_s[row] = segments[0]["start"], segments[-1]["end"]
+        return spans_s
+
+    @cached_property
+    def has_recordings(self) -> bool:
+        """Whether clips may be cut out of recordings, so that some follow each other."""
+        if not self.shards:
+            return False
+        with self._open(0) as file:
+            return _tells_segments(file.schema_arrow)
+
     @property
     def columns(self) -> list[str]:
         """Names of the columns beside the audio, those that the sources added included."""
@@ -177,10 +224,9 @@ class Split:
         return [value for chunk in self._read(name) for value in chunk.to_pylist()]
 
     @property
-    def row_group_of(self) -> np.ndarray:
-        """Number of the row group that holds each clip: (n,) int32, rising from 0."""
-        sizes = np.diff(self._starts)
-        return np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
+    def row_group_starts(self) -> np.ndarray:
+        """The first row of each row group, and behind the last the number of rows: int64."""
+        return self._starts
 
     def audio_bytes(self, indices: Iterable[int]) -> list[bytes]:
         """The encoded clips at `indices`, in their order; each row group is read once.

@@ -3,7 +3,7 @@
 import hashlib
 
 from modersmal.config import DataConfig
-from modersmal.corpus.sources.base import Row
+from modersmal.corpus.sources.base import Piece, Row
 from modersmal.text import sentence_key
 
 EVALUATION_SPLITS = ("dev", "test")
@@ -12,11 +12,15 @@ EVALUATION_SPLITS = ("dev", "test")
 def assign_split(row: Row, data: DataConfig, language: str) -> str:
     """By speaker, so that nobody is heard in two splits; by sentence where no speaker is known.
 
-    The share of test lies below that of dev, so that a change of dev's share leaves test alone.
+    A recording stays whole. The share of test lies below that of dev, so that a change of dev's
+    share leaves test alone.
     """
-    key = (
-        f"speaker {row.speaker}" if row.speaker else f"sentence {sentence_key(row.text, language)}"
-    )
+    if isinstance(row, Piece):
+        key = f"recording {row.path}"
+    elif row.speaker:
+        key = f"speaker {row.speaker}"
+    else:
+        key = f"sentence {sentence_key(row.text, language)}"
     share = int.from_bytes(hashlib.sha256(key.encode("utf-8", "replace")).digest()[:8]) / 2**64
     if share < data.test_share:
         return "test"

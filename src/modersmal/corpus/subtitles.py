@@ -82,7 +82,7 @@ def parse_subtitles(written: str, *, vtt: bool) -> list[Cue | BrokenCue]:
 
 
 def without_repeats(cues: list[Cue | BrokenCue]) -> list[Cue | BrokenCue]:
-    """Cues without the lines that the cue before shows already, as captions do that roll upwards."""
+    """Cues without lines that the cue before shows already, as captions do that roll upwards."""
     kept: list[Cue | BrokenCue] = []
     for before, cue in zip([None, *cues], cues, strict=False):
         new = _new_lines(cue, before) if isinstance(before, Cue) and isinstance(cue, Cue) else cue

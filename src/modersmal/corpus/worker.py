@@ -7,17 +7,19 @@ compare (hashes of audio, speaker and sentence).
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
 
 from modersmal import store
-from modersmal.audio import Audio, decode, encode_flac, encode_opus
+from modersmal.audio import SAMPLE_RATE, Audio, decode, encode_flac, encode_opus
 from modersmal.config import ChecksConfig, Codec, TextConfig
 from modersmal.corpus.checks import Finding, check_audio, check_rate, check_text, check_tokens
+from modersmal.corpus.cutting import Cutter, PastEndError
 from modersmal.corpus.ogg import with_fixed_serial
 from modersmal.corpus.plan import Plan, PlannedRow, PlannedShard
 from modersmal.corpus.schema import shard_name, shard_schema
@@ -44,7 +46,7 @@ class Job:
 
     @property
     def schema(self) -> pa.Schema:
-        return shard_schema(self.plan.extras)
+        return shard_schema(self.plan.extras, self.plan.recordings)
 
     def shard_path(self, shard: PlannedShard) -> Path:
         return self.to / shard_name(shard.split, shard.index)
@@ -75,8 +77,7 @@ def prepare_shard(job: Job, shard: PlannedShard, clips: Sequence[bytes] | None =
     kept: dict[str, list[Any]] = {"row": [], "digest": [], "sentence": [], "speaker": []}
     outcome = Outcome(None, kept, {}, {})
     with ShardWriter(job.shard_path(shard), job.schema) as writer:
-        for number, row in enumerate(rows):
-            clip = _examine(job, shard, row, clips[number] if clips is not None else None)
+        for number, (row, clip) in enumerate(_examined(job, shard, rows, clips)):
             if clip.rejected(shard.split):
                 outcome.rejected[number] = clip.findings
                 continue
@@ -116,6 +117,7 @@ class _Clip:
     text: str
     findings: list[Finding]
     audio: Audio | None = None
+    segments: list[dict[str, Any]] | None = None
 
     @property
     def duration_s(self) -> float:
@@ -124,6 +126,48 @@ class _Clip:
     def rejected(self, split: str) -> bool:
         """dev and test keep what can be heard and has a text, so that scores stay comparable."""
         return self.audio is None or (split == "train" and bool(self.findings))
+
+
+def _examined(
+    job: Job, shard: PlannedShard, rows: list[PlannedRow], clips: Sequence[bytes] | None
+) -> Iterator[tuple[PlannedRow, _Clip]]:
+    """Every row with its clip; what is cut out of one recording in one pass over it."""
+    for recording, group in groupby(
+        enumerate(rows), key=lambda item: item[1].path if item[1].cut else None
+    ):
+        cutter = None if recording is None else Cutter(job.roots[shard.source], recording)
+        for number, row in group:
+            if cutter:
+                yield row, _examine_piece(job, row, cutter)
+            else:
+                yield row, _examine(job, shard, row, clips[number] if clips is not None else None)
+
+
+def _examine_piece(job: Job, row: PlannedRow, cutter: Cutter) -> _Clip:
+    """Cut a clip out of its recording and check it."""
+    clip = _Clip(b"", style(row.text, job.text, job.language), [])
+    clip.findings += check_text(clip.text)
+    if clip.findings:
+        return clip
+    try:
+        audio, segments = cutter.cut(json.loads(row.cut or ""))
+    except PastEndError as error:
+        clip.findings.append(Finding("past-end", str(error)))
+        return clip
+    except AudioError as error:
+        clip.findings.append(Finding(_reason(error), str(error)))
+        return clip
+    clip.audio = audio
+    clip.segments = [
+        {"start": start_s, "end": end_s, "text": style(text, job.text, job.language)}
+        for start_s, end_s, text in segments
+    ]
+    clip.data = _encode("opus" if job.codec == "opus" else "flac", audio)
+    clip.findings += check_audio(audio, job.checks)
+    clip.findings += check_tokens(clip.text)
+    said_s = sum(end_s - start_s for start_s, end_s, _ in segments)
+    clip.findings += check_rate(clip.text, said_s, job.checks)
+    return clip
 
 
 def _examine(job: Job, shard: PlannedShard, row: PlannedRow, data: bytes | None) -> _Clip:
@@ -175,9 +219,9 @@ _REASONS_BY_ERROR = {
 
 def _columns(job: Job, shard: PlannedShard, row: PlannedRow, clip: _Clip) -> dict[str, Any]:
     extras = json.loads(row.extras)
-    return {name: extras.get(name) for name in job.plan.extras} | {
+    columns = {name: extras.get(name) for name in job.plan.extras} | {
         "id": row.id,
-        "audio": _encoded(job.codec, row.path, clip),
+        "audio": _audio(job.codec, row, clip),
         "text": clip.text,
         "duration": clip.duration_s,
         "speaker": row.speaker,
@@ -185,13 +229,25 @@ def _columns(job: Job, shard: PlannedShard, row: PlannedRow, clip: _Clip) -> dic
         "split": shard.split,
         "flags": [finding.reason for finding in clip.findings],
     }
+    if row.cut:
+        columns["recording"] = f"{columns['source']}/{row.path}"
+        columns["offset"] = json.loads(row.cut)["start"] / SAMPLE_RATE
+        columns["segments"] = clip.segments
+    return columns
 
 
-def _encoded(codec: Codec, path: str, clip: _Clip) -> dict[str, Any]:
-    name = PurePosixPath(path)
+def _audio(codec: Codec, row: PlannedRow, clip: _Clip) -> dict[str, Any]:
+    name = PurePosixPath(row.path)
+    if row.cut:
+        suffix = "opus" if codec == "opus" else "flac"
+        first = json.loads(row.cut)["start"]
+        return {"bytes": clip.data, "path": f"{name.stem}-{first / SAMPLE_RATE:.3f}.{suffix}"}
     if codec == "original" or clip.audio is None:
         return {"bytes": clip.data, "path": name.name}
-    if codec == "flac":
-        return {"bytes": encode_flac(clip.audio.samples), "path": f"{name.stem}.flac"}
-    opus = with_fixed_serial(encode_opus(clip.audio.samples))
-    return {"bytes": opus, "path": f"{name.stem}.opus"}
+    return {"bytes": _encode(codec, clip.audio), "path": f"{name.stem}.{codec}"}
+
+
+def _encode(codec: Codec, audio: Audio) -> bytes:
+    if codec == "opus":
+        return with_fixed_serial(encode_opus(audio.samples))
+    return encode_flac(audio.samples)

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+from modersmal.audio import CHUNK_S, EXTENSIONS
 from modersmal.corpus.licences import UNKNOWN, Licence
 from modersmal.corpus.sources.archive import ARCHIVE_SUFFIXES, CommonVoiceArchive
 from modersmal.corpus.sources.base import Source
 from modersmal.corpus.sources.common_voice import CommonVoiceFolder, find_release
-from modersmal.corpus.sources.folder import Folder
+from modersmal.corpus.sources.folder import Folder, Recording
 from modersmal.corpus.sources.manifest import READERS, Manifest
 from modersmal.errors import CorpusError
 
@@ -18,10 +19,13 @@ def is_address(written: str) -> bool:
     return written.startswith((_HUB, _DATA_COLLECTIVE))
 
 
-def open_source(written: str, language: str, own: Licence = UNKNOWN) -> Source:
+def open_source(
+    written: str, language: str, own: Licence = UNKNOWN, longest_s: float = CHUNK_S
+) -> Source:
     """Find out what kind of source a path or an address is; nothing is read or downloaded yet.
 
-    `own` is the licence of manifests and folders, which cannot say it themselves.
+    `own` is the licence of manifests and folders, which cannot say it themselves; `longest_s` how
+    long the clips may be that recordings are cut into.
 
     Raises:
         CorpusError: there is nothing, or nothing that is a source.
@@ -34,31 +38,35 @@ def open_source(written: str, language: str, own: Licence = UNKNOWN) -> Source:
         from modersmal.corpus.sources.mdc import DataCollectiveRelease
 
         return DataCollectiveRelease(written, language)
-    source = _open_path(Path(written).expanduser(), language)
+    source = _open_path(Path(written).expanduser(), language, longest_s)
     if isinstance(source, Folder | Manifest):
         source.licence = own
     return source
 
 
-def _open_path(path: Path, language: str) -> Source:
+def _open_path(path: Path, language: str, longest_s: float) -> Source:
     if path.is_dir():
         release = find_release(path, language)
-        return CommonVoiceFolder(release) if release else Folder(path)
+        return CommonVoiceFolder(release) if release else Folder(path, language, longest_s)
     if not path.exists():
         raise CorpusError(f"there is no source at {path}; check the path")
     if path.name.endswith(ARCHIVE_SUFFIXES):
         return CommonVoiceArchive(path, language)
     if path.suffix.lower() in READERS:
         return Manifest(path)
+    if path.suffix.lower() in EXTENSIONS:
+        return Recording(path, language, longest_s)
     raise CorpusError(
         f"{path} is no source: give a Common Voice release (folder, .tar.gz, or mdc:ID), a dataset "
-        f"on the Hub (hf:OWNER/NAME), a manifest ({', '.join(READERS)}), or a folder of audio with "
-        "same-named .txt files"
+        f"on the Hub (hf:OWNER/NAME), a manifest ({', '.join(READERS)}), a folder of audio with "
+        "same-named .txt, .srt or .vtt files, or one recording with such a file beside it"
     )
 
 
-def open_sources(written: list[str], language: str, own: Licence = UNKNOWN) -> list[Source]:
+def open_sources(
+    written: list[str], language: str, own: Licence = UNKNOWN, longest_s: float = CHUNK_S
+) -> list[Source]:
     """Open all sources. Raises CorpusError, also for none."""
     if not written:
         raise CorpusError("there are no sources; name at least one (data.sources in a recipe)")
-    return [open_source(one, language, own) for one in written]
+    return [open_source(one, language, own, longest_s) for one in written]

@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from modersmal.audio import SAMPLE_RATE
 from modersmal.corpus.licences import UNKNOWN, Licence
 from modersmal.errors import AudioError
 
@@ -36,6 +37,36 @@ class Row:
     position: int = -1
     extras: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def name(self) -> str:
+        """What tells it from the other rows of its source."""
+        return self.path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece(Row):
+    """A clip to be cut out of a recording, which is at `path`.
+
+    It is samples `start` to `end` at 16 kHz; `segments` are (start, end, text) of what is said in
+    it, in seconds from its own beginning. `size` is what it weighs as FLAC, about.
+    """
+
+    start: int
+    end: int
+    segments: tuple[tuple[float, float, str], ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.path}#{self.start / SAMPLE_RATE:.3f}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LongRow(Row):
+    """A recording of `duration_s` whose text has no times; `head_s` limits what is taken of it."""
+
+    duration_s: float
+    head_s: float | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class Refused:
@@ -55,13 +86,14 @@ class Source(ABC):
     `root` is the folder that the rows' paths are relative to, and that they must not leave; it is
     None for an archive or a remote dataset, whose clips come in one stream instead. `address` is
     how a source from afar is written in a recipe, and `revision` the state of it that is read,
-    once that is known.
+    once that is known; so is `unaligned`, the number of its recordings without times.
     """
 
     kind: str
     licence: Licence = UNKNOWN
     address: str | None = None
     revision: str | None = None
+    unaligned: int = 0
 
     def __init__(self, name: str, root: Path | None) -> None:
         self.name, self.root = name, root
