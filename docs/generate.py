@@ -4,6 +4,7 @@ import inspect
 import json
 import types
 import typing
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,21 +85,29 @@ def _table(name: str, schema: type[Section]) -> str:
 
 def _values(field: Any) -> str:
     """The choices, or the type with its bounds."""
-    kind = field.annotation
-    if isinstance(kind, types.UnionType):
-        kind = next(inner for inner in typing.get_args(kind) if inner is not types.NoneType)
-    if typing.get_origin(kind) is typing.Literal:
+    return _described(field.annotation, field.metadata)
+
+
+def _described(kind: Any, bounds: Sequence[Any]) -> str:
+    origin = typing.get_origin(kind)
+    if origin is typing.Annotated:
+        inner, described = typing.get_args(kind)
+        return _described(inner, described.metadata)
+    if origin in (types.UnionType, typing.Union):
+        members = [inner for inner in typing.get_args(kind) if inner is not types.NoneType]
+        return " or ".join(_described(inner, bounds) for inner in members)
+    if origin is typing.Literal:
         return ", ".join(_code(choice) for choice in typing.get_args(kind))
-    name = {list: "list", dict: "table"}.get(typing.get_origin(kind)) or {
+    name = {list: "list", dict: "table"}.get(origin) or {
         str: "text", int: "whole number", float: "number", bool: "true or false",
     }[kind]  # fmt: skip
     signs = {"Ge": "≥", "Gt": ">", "Le": "≤", "Lt": "<"}
-    bounds = [
+    limits = [
         f"{signs[type(bound).__name__]} {getattr(bound, type(bound).__name__.lower()):g}"
-        for bound in field.metadata
+        for bound in bounds
         if type(bound).__name__ in signs
     ]
-    return " ".join([name, ", ".join(bounds)]).strip()
+    return " ".join([name, ", ".join(limits)]).strip()
 
 
 def _code(value: Any) -> str:

@@ -164,6 +164,101 @@ class SpecAugmentConfig(Section):
     )
 
 
+class AugmentConfig(Section):
+    """What is done to the sound of clips, drawn anew for each clip and epoch; all off at first."""
+
+    speed_share: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Share of the clips played faster or slower. 0.67 with the two factors below "
+        "is the usual recipe; for little data.",
+    )
+    speed_factors: list[float] = Field(
+        default=[0.9, 1.1],
+        description="How fast: each clip of that share takes one of these. Pitch follows speed.",
+    )
+    noise_share: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Share of the clips with noise, from white to brown. Raise it where clips are "
+        "clean and the model will listen to noise.",
+    )
+    noise_snr_db: list[float] = Field(
+        default=[10.0, 40.0],
+        min_length=2,
+        max_length=2,
+        description="dB, lowest and highest, by which speech is louder than that noise.",
+    )
+    reverberation_share: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Share of the clips heard as in a room. Raise it where clips are spoken close "
+        "to the microphone and the model will listen from afar.",
+    )
+    reverberation_s: list[float] = Field(
+        default=[0.1, 0.6],
+        min_length=2,
+        max_length=2,
+        description="Seconds, shortest and longest, in which that room's echoes fade by 60 dB.",
+    )
+    gain_db: float = Field(
+        default=0.0,
+        ge=0,
+        le=40,
+        description="dB by which clips are made louder or quieter at most, never over full scale. "
+        "6 where all clips are equally loud and what the model will hear is not.",
+    )
+
+    @field_validator("speed_factors")
+    @classmethod
+    def _speeds_are_near_1(cls, factors: list[float]) -> list[float]:
+        if any(not 0.5 <= factor <= 2 for factor in factors):
+            raise ValueError("a speed is a factor from 0.5 to 2, as in [0.9, 1.1]")
+        return factors
+
+    @field_validator("noise_snr_db", "reverberation_s")
+    @classmethod
+    def _from_low_to_high(cls, limits: list[float]) -> list[float]:
+        if limits[0] > limits[1]:
+            raise ValueError(f"the lower limit comes first, as in {sorted(limits)}")
+        return limits
+
+    @field_validator("reverberation_s")
+    @classmethod
+    def _rooms_are_real(cls, limits: list[float]) -> list[float]:
+        if limits[0] < 0.02 or limits[1] > 5:
+            raise ValueError("echoes fade in 0.02 to 5 seconds")
+        return limits
+
+
+class LoraConfig(Section):
+    """Small matrices learned beside the model's own, which stay; needs `modersmal[lora]`."""
+
+    rank: int | None = Field(
+        default=None,
+        ge=1,
+        le=1024,
+        description="Rank of these matrices; unset: all weights learn instead. 32 where memory is "
+        "too small for that, or the base must hardly be forgotten; more for much data.",
+    )
+    alpha: int = Field(
+        default=64,
+        ge=1,
+        description="What they add is multiplied by alpha / rank. Twice the rank is usual.",
+    )
+    dropout: float = Field(
+        default=0.05, ge=0, lt=1, description="Share of their inputs left out at random."
+    )
+    targets: list[Literal["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"]] = Field(
+        default=["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"],
+        min_length=1,
+        description="The matrices that get them, of every layer; fewer take less memory.",
+    )
+
+
 class TrainConfig(Section):
     """How the model learns."""
 
@@ -177,8 +272,8 @@ class TrainConfig(Section):
         default=None,
         gt=0,
         description="Peak learning rate; unset: by model size (tiny 4e-5, base 2e-5, small 1e-5, "
-        "medium 6e-6, large 5e-6, turbo 1e-5; the bundled base 1e-3). Halve it where the loss "
-        "jumps.",
+        "medium 6e-6, large 5e-6, turbo 1e-5; the bundled base 1e-3), ten times that with LoRA. "
+        "Halve it where the loss jumps.",
     )
     schedule: Literal["linear", "cosine", "constant"] = Field(
         default="linear",
@@ -204,17 +299,47 @@ class TrainConfig(Section):
         "What remains of batch_s is accumulated. Does not change the result. Lower it when the "
         "device runs out of memory.",
     )
-    context: Literal["dynamic", "full"] = Field(
-        default="dynamic",
-        description="'dynamic': the encoder sees as much as the batch's longest clip; "
-        "'full': always 30 s, several times slower on short clips.",
-    )
-    full_share: float = Field(
-        default=0.1,
+    packed_share: float = Field(
+        default=0.35,
         ge=0,
         le=1,
-        description="Share of the batches padded to 30 s in dynamic context, so that runtimes "
-        "which always pad stay right. 0 where only modersmal decodes.",
+        description="Share of the steps whose clips, or a recording's consecutive segments, are "
+        "joined to windows of 30 s with timestamps, so that long recordings and times are not "
+        "forgotten. 0 where the model will only hear single sentences.",
+    )
+    full_share: float = Field(
+        default=0.03,
+        ge=0,
+        le=1,
+        description="Share of the steps whose clips are each padded to 30 s, so that runtimes "
+        "which always pad stay right. Each percent costs about 6 % of the speed. All other steps "
+        "are in dynamic context: as much as the step's longest clip. 1: only 30 s.",
+    )
+    same_speaker: bool = Field(
+        default=False,
+        description="Join only clips of the same speaker. Turn it on where the model will hear one "
+        "speaker at a time, and speakers have many clips.",
+    )
+    timestamp_share: float = Field(
+        default=0.2,
+        ge=0,
+        le=1,
+        description="Share of the clips, in dynamic and full steps, that are learned with "
+        "timestamps; windows always are.",
+    )
+    prompt_share: float = Field(
+        default=0.2,
+        ge=0,
+        le=1,
+        description="Share of the windows that are given what was said before, as runtimes may do. "
+        "0 where none will.",
+    )
+    silence_share: float = Field(
+        default=0.01,
+        ge=0,
+        le=0.5,
+        description="Silence and noise without a word, as a share of the samples, learned as such: "
+        "against text that nobody said. Raise it where the model writes in pauses.",
     )
     context_floor_s: float = Field(
         default=2.0,
@@ -248,6 +373,13 @@ class TrainConfig(Section):
     compile: bool = Field(
         default=False, description="torch.compile the model; pays on long runs on a GPU."
     )
+    label_smoothing: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Weight of all tokens alike among what is to be written. 0.1 where little data "
+        "makes the model too sure of itself.",
+    )
     clip_norm: float = Field(
         default=1.0,
         gt=0,
@@ -258,6 +390,9 @@ class TrainConfig(Section):
     )
     spec_augment: SpecAugmentConfig = Field(
         default=SpecAugmentConfig(), description="Masks over the log-mel."
+    )
+    augment: AugmentConfig = Field(
+        default=AugmentConfig(), description="Speed, noise, rooms and loudness."
     )
     seed: int = Field(
         default=0,
@@ -276,6 +411,20 @@ class TrainConfig(Section):
         ge=2,
         description="Checkpoints kept (the newest; the best stays too). One of whisper-small takes "
         "2.9 GB.",
+    )
+    lora: LoraConfig = Field(default=LoraConfig(), description="Learn small matrices only.")
+    average_last: int = Field(
+        default=0,
+        ge=0,
+        le=20,
+        description="Average the weights of so many of the last checkpoints (those of every "
+        "save_every steps and the last step), and keep the average where dev says it is better. "
+        "They are kept till then; 2 are anyway. 0: no average.",
+    )
+    interpolate: list[float] = Field(
+        default=[],
+        description="Mix so much of the base's weights into the finished model, as in [0.25, 0.5], "
+        "where dev says it is better. Against forgetting what the base knew; with little data.",
     )
     evaluate_every: int = Field(
         default=500,
@@ -319,10 +468,33 @@ class TrainConfig(Section):
         "metrics.jsonl passes 0.02; 0: none but the training itself.",
     )
 
+    @property
+    def mixtures(self) -> int:
+        """How many mixtures of weights are scored on dev after the last step."""
+        return (self.average_last > 1) + len(self.interpolate)
+
+    @field_validator("interpolate")
+    @classmethod
+    def _shares_of_the_base(cls, shares: list[float]) -> list[float]:
+        if any(not 0 < share < 1 for share in shares):
+            raise ValueError("a share of the base lies between 0 and 1, as in [0.25, 0.5]")
+        return shares
+
     @field_validator("deadline", mode="before")
     @classmethod
     def _moment_as_text(cls, value: object) -> object:
         return value.isoformat() if isinstance(value, datetime) else value
+
+    @property
+    def context(self) -> Literal["dynamic", "full"]:
+        """Whether the model learns to hear less than 30 s."""
+        return "dynamic" if self.packed_share + self.full_share < 1 else "full"
+
+    @model_validator(mode="after")
+    def _shares_leave_room(self) -> "TrainConfig":
+        if self.packed_share + self.full_share > 1:
+            raise ValueError("packed_share and full_share are more than 1 together")
+        return self
 
     @model_validator(mode="after")
     def _what_finishes_decays(self) -> "TrainConfig":
@@ -351,10 +523,16 @@ class EvaluateConfig(Section):
         description="As in training: 'dynamic' is faster, 'full' (always 30 s) is what other "
         "runtimes do.",
     )
+    engine: Literal["auto", "ctranslate2", "transformers"] = Field(
+        default="auto",
+        description="What decodes. 'auto': CTranslate2, and transformers where it cannot, which is "
+        "then said. Both write the same texts in float32; 'transformers' rules CTranslate2 out.",
+    )
     batch_s: float = Field(
-        default=120.0,
+        default=240.0,
         gt=0,
-        description="Seconds of padded audio decoded at once. Lower it when memory runs out.",
+        description="Seconds of padded audio decoded at once, on each core of a CPU. Lower it when "
+        "memory runs out.",
     )
     beams: int = Field(
         default=1,
