@@ -123,8 +123,9 @@ class Plan:
 
     def __post_init__(self) -> None:
         durations_s, starts = self.clips.durations_s, self.clips.groups[:-1]
-        seconds = np.add.reduceat(durations_s, starts, dtype=np.float64)
-        clips = np.add.reduceat(durations_s > 0, starts, dtype=np.int64)
+        seconds = np.add.reduceat(durations_s, starts).astype(np.float64)
+        # The narrowest type that holds a row group's: all rows are cast to it at once.
+        clips = np.add.reduceat(durations_s > 0, starts, dtype=np.uint16).astype(np.int64)
         kept = np.flatnonzero(clips)
         for name, value in (("_groups", kept), ("_group_s", seconds), ("_group_clips", clips)):
             object.__setattr__(self, name, value if name == "_groups" else value[kept])
