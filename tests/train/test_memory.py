@@ -1,10 +1,17 @@
+import subprocess
+import sys
+
+import numpy as np
 import pytest
 import torch
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
+from modersmal.train import memory
 from modersmal.train.learner import checkpoint_activations, loss_sum
-from modersmal.train.memory import bytes_per_s, default_device_batch_s
+from modersmal.train.memory import bytes_per_s, find_room
 from modersmal.whisper.encoder import accept_variable_context
+
+CPU = torch.device("cpu")
 
 
 def kept_bytes(model, clips, autocast):
@@ -50,10 +57,63 @@ def test_the_memory_of_a_second_of_audio_is_not_underestimated(autocast, checkpo
 def test_a_larger_model_gets_smaller_batches_and_the_reason_is_said():
     small = WhisperConfig(d_model=768, encoder_layers=12, decoder_layers=12)
     large = WhisperConfig(d_model=1280, encoder_layers=32, decoder_layers=32)
-    cpu = torch.device("cpu")
-    sizes = [
-        default_device_batch_s(config, 10**6, cpu, value_bytes=4, checkpointing=False)
+    rooms = [
+        find_room(config, 10**6, 10**6, CPU, value_bytes=4)
         for config in (WhisperConfig(d_model=64), small, large)
     ]
-    assert 120 == sizes[0][0] >= sizes[1][0] >= sizes[2][0] >= 1
-    assert "GiB of memory" in sizes[0][1]
+    first = [room.first_s(False) for room in rooms]
+    assert 120 == first[0] >= first[1] >= first[2] >= 1
+    assert "GiB of memory" in rooms[0].reason
+    assert all(room.first_s(True) >= room.first_s(False) for room in rooms)
+    assert rooms[2].plain_s < rooms[2].checkpointed_s / 4
+
+
+@pytest.mark.parametrize(("gib", "needed"), [(64, False), (16, True)])
+def test_activations_are_computed_twice_only_where_the_longest_sample_does_not_fit(
+    monkeypatch, gib, needed
+):
+    monkeypatch.setattr(memory, "physical_bytes", lambda: gib << 30)
+    medium = WhisperConfig(d_model=1024, encoder_layers=24, decoder_layers=24)
+    room = find_room(medium, 300 * 10**6, 300 * 10**6, CPU, value_bytes=4, longest_s=30.0)
+    assert room.needs_checkpointing is needed
+    assert not find_room(
+        medium, 300 * 10**6, 300 * 10**6, CPU, value_bytes=4, longest_s=2.0
+    ).needs_checkpointing
+
+
+def test_the_gauge_sees_the_peak_of_each_step_and_what_is_left():
+    gauge = memory.gauge_of(CPU, 10**6)
+    before = gauge.held() - 12 * 10**6
+    gauge.reset()
+    held = np.ones(30_000_000 // 8)
+    temporary = np.ones(100_000_000 // 8)
+    del temporary
+    high = gauge.peak()
+    assert high - before > 125e6
+    gauge.reset()
+    assert gauge.peak() < high - 90e6
+    assert gauge.usable() > gauge.held()
+    assert memory.available_bytes() <= memory.physical_bytes()
+    del held
+
+
+def test_a_shortage_is_told_the_same_way_whoever_says_it():
+    """The error is the CPU allocator's own, in a process that may not have more memory."""
+    script = """
+import resource, torch
+from modersmal.train.memory import shortage_told
+size = int(open("/proc/self/statm").read().split()[0]) * 4096 + 10**8
+resource.setrlimit(resource.RLIMIT_AS, (size, size))
+try:
+    with shortage_told():
+        torch.zeros(10**9)
+except torch.OutOfMemoryError:
+    print("told")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == "told\n"
+    with pytest.raises(RuntimeError, match="another") as error, memory.shortage_told():
+        raise RuntimeError("another error")
+    assert not isinstance(error.value, torch.OutOfMemoryError)

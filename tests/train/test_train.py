@@ -36,6 +36,7 @@ from modersmal.whisper.load import load
 from tiny import write_tiny_corpus
 
 STEPS = 8
+SHORT = {"packed_share": 0.0, "full_share": 0.0}  # no sample is longer than 3 s
 
 
 def settings(model, **train_keys):
@@ -44,7 +45,9 @@ def settings(model, **train_keys):
         "model": str(model),
         "train": {
             "max_steps": STEPS, "batch_s": 6.0, "save_every": 2, "evaluate_every": 4,
-            "dev_clips": 4, "device": "cpu", "learning_rate": 1e-3, "full_share": 0.0,
+            "dev_clips": 4, "device": "cpu", "learning_rate": 1e-3, "full_share": 0.13,
+            "packed_share": 0.3, "timestamp_share": 0.3, "prompt_share": 0.5,
+            "silence_share": 0.1, "augment": {"speed_share": 0.5, "noise_share": 0.5},
             "context_floor_s": 1.0, "context_step_s": 0.5,
         }
         | train_keys,
@@ -353,7 +356,8 @@ def test_full_context_and_a_frozen_encoder_train(tiny_whisper, tiny_corpus, tmp_
         tiny_whisper(terse=True),
         tiny_corpus(dev=0),
         tmp_path,
-        context="full",
+        full_share=1.0,
+        packed_share=0.0,
         freeze_encoder=True,
         max_steps=2,
     )
@@ -452,7 +456,7 @@ def test_a_found_device_batch_is_replayed_when_memory_is_ample_again(
         if report.step == 3:
             raise KeyboardInterrupt
 
-    keys = {"device_batch_s": 12.0, "max_steps": 4}
+    keys = {"device_batch_s": 12.0, "max_steps": 4} | SHORT
     model, corpus = tiny_whisper(terse=True), tiny_corpus(dev=0)
     monkeypatch.setattr(Learner, "step", short)
     run_training(model, corpus, tmp_path / "whole", **keys)
@@ -468,15 +472,19 @@ def test_a_found_device_batch_is_replayed_when_memory_is_ample_again(
 def test_on_another_machine_what_fits_is_found_anew(
     tiny_whisper, tiny_corpus, tmp_path, monkeypatch, capfd
 ):
-    from modersmal.train import parts as module
+    from modersmal.train import sizing as module
+    from modersmal.train.memory import Room
 
     model, corpus = tiny_whisper(terse=True), tiny_corpus(dev=0)
     keys = {"schedule": "constant", "warmup_steps": 0}
     decided = []
     for memory, fitting, steps in (("small", 3.0, 2), ("small", 9.0, 3), ("large", 9.0, 4)):
+        monkeypatch.setattr(module, "gauge_of", lambda *_: None)
         monkeypatch.setattr(module, "describe_memory", lambda device, memory=memory: memory)
         monkeypatch.setattr(
-            module, "default_device_batch_s", lambda *_, fitting=fitting, **__: (fitting, "so")
+            module,
+            "find_room",
+            lambda *_, fitting=fitting, **__: Room(2 * fitting, 2 * fitting, 120.0, 2.0, "so"),
         )
         run_training(model, corpus, tmp_path, max_steps=steps, **keys)
         decided.append(Journal(tmp_path / "journal.jsonl").latest(steps, "device_batch_s").value)
@@ -551,16 +559,12 @@ def test_too_little_memory_halves_what_the_device_takes(
         return learn(self, batch, rate, device_batch_s)
 
     monkeypatch.setattr(Learner, "step", step)
-    run_training(
-        tiny_whisper(terse=True), tiny_corpus(dev=0), tmp_path, device_batch_s=12.0, max_steps=2
-    )
+    keys = {"device_batch_s": 12.0, "max_steps": 2} | SHORT
+    run_training(tiny_whisper(terse=True), tiny_corpus(dev=0), tmp_path, **keys)
     assert refused == [12.0, 6.0]
     assert "going on with device_batch_s = 3" in capfd.readouterr().err
     monkeypatch.setattr(Learner, "step", learn)
-    run_training(
-        tiny_whisper(terse=True), tiny_corpus(dev=0), tmp_path / "ample", device_batch_s=12.0,
-        max_steps=2,
-    )  # fmt: skip
+    run_training(tiny_whisper(terse=True), tiny_corpus(dev=0), tmp_path / "ample", **keys)
     assert not same(weights_of(tmp_path), weights_of(tmp_path / "ample"))  # so it has to be kept
     monkeypatch.setattr(Learner, "step", lambda *_: step(*_[:3], 100.0))
     with pytest.raises(TrainingError, match="does not fit the device's memory"):

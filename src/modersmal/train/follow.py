@@ -19,7 +19,7 @@ def lead_from(ranks: Ranks, learner: Learner, step: int) -> None:
     if ranks.world == 1:
         return
     moments = bool(learner.optimizer.state)
-    ranks.tell(Begin(step, moments, learner.scaler_state()))
+    ranks.tell(Begin(step, moments, learner.checkpointing, learner.scaler_state()))
     ranks.spread(_state(learner, moments))
 
 
@@ -62,6 +62,8 @@ def _load(ranks: Ranks, steps: Iterator[StepBatch]) -> StepBatch:
 
 
 def _begin(ranks: Ranks, learner: Learner, order: Begin) -> None:
+    if order.checkpointing:
+        learner.use_checkpointing()
     if order.moments:
         for _, value in trained(learner.model):
             learner.optimizer.state[value] = {

@@ -1,36 +1,51 @@
 """One optimiser step: forward, backward, clip, update."""
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from transformers import WhisperForConditionalGeneration
 
 from modersmal.config import TrainConfig
 from modersmal.train.augment import mask_features
 from modersmal.train.batch import MicroBatch, StepBatch
+from modersmal.train.cross_entropy import cross_entropy_sum
+from modersmal.train.memory import shortage_told
 from modersmal.train.optim import make_optimizer, trained
-from modersmal.train.plan import stream
 from modersmal.train.precision import Precision
 from modersmal.train.ranks import Ranks
+from modersmal.train.readback import Readback
 from modersmal.train.rows import EqualRows
+from modersmal.train.streams import stream
 from modersmal.whisper.load import Whisper
-from modersmal.whisper.tokens import given_ids
 
 _DROPOUT = 4  # what the random stream is for
 
 
-@dataclass(frozen=True)
 class StepResult:
-    """What a step did. `loss` is the mean over the step's tokens, in nats; `gradient_norm` is
-    before clipping; `skipped` says that float16 overflowed, so that nothing was updated."""
+    """What a step did; asking for it waits until the device has done it.
 
-    loss: float
-    gradient_norm: float
-    skipped: bool
+    `loss` is the mean over the step's tokens, in nats; `gradient_norm` is before clipping;
+    `skipped` says that float16 overflowed, so that nothing was updated.
+    """
+
+    def __init__(self, loss: Tensor, gradient_norm: Tensor, *, scaled: bool) -> None:
+        self._values = Readback(torch.stack([loss, gradient_norm.to(loss.dtype)]))
+        self._scaled = scaled
+
+    @property
+    def loss(self) -> float:
+        return self._values.get()[0]
+
+    @property
+    def gradient_norm(self) -> float:
+        return self._values.get()[1]
+
+    @property
+    def skipped(self) -> bool:
+        return self._scaled and not math.isfinite(self.gradient_norm)
 
 
 class Learner:
@@ -48,18 +63,34 @@ class Learner:
         ranks: Ranks | None = None,
     ) -> None:
         self.whisper, self.config, self.ranks = whisper, config, ranks or Ranks()
-        self.device, self.precision, self.checkpointing = device, precision, checkpointing
+        self.device, self.precision, self.checkpointing = device, precision, False
         self.model = whisper.model
+        self._taken_s: float | None = None
         if checkpointing:
-            checkpoint_activations(self.model)
+            self.use_checkpointing()
         self.optimizer = make_optimizer(self.model, config.weight_decay, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision.scaled)
         self.scaler.scale(torch.zeros((), device=device))  # have it begin, even without a clip
-        self._given = given_ids(whisper.vocabulary)
         self._rows = equal_rows.to(device) if equal_rows else None
         self._loss_sum: Callable[..., Tensor] = (
             torch.compile(loss_sum) if config.compile else loss_sum
         )
+
+    @property
+    def runs_ahead(self) -> bool:
+        """Whether the host goes on while the device still learns."""
+        return self.device.type == "cuda"
+
+    def use_checkpointing(self) -> None:
+        """From here on, compute again in the backward pass what is not kept."""
+        self.checkpointing = True
+        checkpoint_activations(self.model)
+
+    def make_ahead(self, batch: StepBatch) -> StepBatch:
+        """What can be done for a coming batch while the device is busy; for a thread beside it."""
+        if not self.runs_ahead or self._taken_s is None:
+            return batch
+        return batch.made_ahead(self._taken_s, pinned=True)
 
     def step(self, batch: StepBatch, learning_rate: float, device_batch_s: float) -> StepResult:
         """Learn from one global batch, `device_batch_s` seconds of padded audio at a time.
@@ -70,6 +101,7 @@ class Learner:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         self.optimizer.zero_grad(set_to_none=True)
+        self._taken_s = device_batch_s
         total = self.ranks.together(lambda: self._backward(batch, device_batch_s))
         self.ranks.sum_gradients((value for _, value in trained(self.model)), total)
         self.scaler.unscale_(self.optimizer)
@@ -79,37 +111,38 @@ class Learner:
         norm = torch.nn.utils.clip_grad_norm_(
             [value for _, value in trained(self.model)], self.config.clip_norm
         )
-        before = self.scaler.get_scale()
         self.scaler.step(self.optimizer)
         self.scaler.update()
         if self._rows:
             self._rows.spread(embeddings)
-        loss_value, norm_value = torch.stack([total, norm.to(total.dtype)]).tolist()
-        return StepResult(loss_value, norm_value, self.scaler.get_scale() < before)
+        return StepResult(total, norm, scaled=self.precision.scaled)
 
+    @shortage_told()
     def _backward(self, batch: StepBatch, device_batch_s: float) -> Tensor:
         """Gradients of this process's clips; returns their part of the mean loss."""
-        targets = sum(token not in self._given for label in batch.labels for token in label[1:])
         total = torch.zeros((), device=self.device)
         for place, part in enumerate(batch.micro_batches(device_batch_s)):
             _seed_dropout(
                 self.config.seed, batch.planned.step, place * self.ranks.world + self.ranks.rank
             )
             features = self._masked(part, batch.planned.epoch)
-            loss = self.loss_sum(features, part) / targets
+            loss = self.loss_sum(features, part) / batch.learned
             self.scaler.scale(loss).backward()
             total += loss.detach()
         return total
 
     def loss_sum(self, features: Tensor, part: MicroBatch) -> Tensor:
         """Sum of the negative log-likelihoods of a part's tokens, in this run's precision."""
-        places, targets = target_places(part.tokens, part.counts, self._given)
         with self.precision.context(self.device):
             return self._loss_sum(
                 self.model,
                 features,
-                *(tensor.to(self.device) for tensor in (part.tokens[:, :-1], places, targets)),
+                *(
+                    tensor.to(self.device, non_blocking=True)
+                    for tensor in (part.inputs, part.places, part.learned)
+                ),
                 self._rows,
+                self.config.label_smoothing if self.model.training else 0.0,
             )
 
     @torch.no_grad()
@@ -118,8 +151,7 @@ class Learner:
         self.model.train()
         part = next(batch.micro_batches(device_batch_s))
         features = part.features(self.whisper.mels, self.device)
-        places, _ = target_places(part.tokens, part.counts, self._given)
-        return float(self.loss_sum(features, part)) / len(places)
+        return float(self.loss_sum(features, part)) / len(part.places)
 
     def scaler_state(self) -> dict[str, Any]:
         return self.scaler.state_dict()
@@ -132,24 +164,12 @@ class Learner:
     def _masked(self, part: MicroBatch, epoch: int) -> Tensor:
         return mask_features(
             part.features(self.whisper.mels, self.device),
-            part.speech_frames,
-            part.rows,
+            part.speech,
+            part.keys,
             seed=self.config.seed,
             epoch=epoch,
             config=self.config.spec_augment,
         )
-
-
-def target_places(tokens: Tensor, counts: Tensor, given: Collection[int]) -> tuple[Tensor, Tensor]:
-    """Where tokens are predicted, as flat indices into (clips, longest - 1), and what they are.
-
-    What lies behind a label is told by its length: padding is end-of-text, which is a target too.
-    Tokens that are `given` are no targets.
-    """
-    targets = tokens[:, 1:]
-    learned = torch.arange(targets.shape[1]) < (counts - 1)[:, None]
-    learned &= ~torch.isin(targets, torch.tensor(sorted(given)))
-    return learned.flatten().nonzero().squeeze(1), targets[learned]
 
 
 def loss_sum(
@@ -159,6 +179,7 @@ def loss_sum(
     places: Tensor,
     targets: Tensor,
     rows: EqualRows | None = None,
+    smoothing: float = 0.0,
 ) -> Tensor:
     """Sum of the negative log-likelihoods of `targets`, with logits at their places only.
 
@@ -169,11 +190,16 @@ def loss_sum(
         input_ids=inputs, encoder_hidden_states=encoded, use_cache=False
     ).last_hidden_state
     hidden = hidden.flatten(0, 1).index_select(0, places)
+    weight = model.proj_out.weight
     if rows is None:
-        return F.cross_entropy(model.proj_out(hidden).float(), targets, reduction="sum")
-    logits = F.linear(hidden, model.proj_out.weight.index_select(0, rows.kept)).float()
-    logits = torch.cat([logits[:, :-1], logits[:, -1:] + rows.log_count], dim=1)
-    return F.cross_entropy(logits, rows.place[targets], reduction="sum")
+        return cross_entropy_sum(hidden, weight, targets, smoothing=smoothing)
+    return cross_entropy_sum(
+        hidden,
+        weight.index_select(0, rows.kept),
+        rows.place[targets],
+        counts=rows.counts,
+        smoothing=smoothing,
+    )
 
 
 def checkpoint_activations(model: WhisperForConditionalGeneration) -> None:

@@ -2,45 +2,35 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from modersmal.config import TrainConfig
 from modersmal.errors import Stopped, TrainingError
+from modersmal.logmel import FRAMES_PER_S
 from modersmal.progress import Advance, progress
 from modersmal.store.faults import fault
+from modersmal.train.account import Account, StepReport, Taken
 from modersmal.train.batch import StepBatch
 from modersmal.train.checkpoint import Best, State
 from modersmal.train.dev import DevScore, DevSet
+from modersmal.train.grow import DEVICE_BATCH_S, Growth
 from modersmal.train.heartbeat import HeartbeatWriter
 from modersmal.train.journal import Journal
 from modersmal.train.learner import Learner, StepResult
 from modersmal.train.loader import Loader
 from modersmal.train.log import MetricsLog
+from modersmal.train.lora import merged
 from modersmal.train.pace import Pace
 from modersmal.train.ranks import Step
 from modersmal.train.saver import Event, Saver
 from modersmal.train.stopping import StopNow, Wish
 
 _MOST_SKIPPED = 50  # float16's loss scale halves at each, from 65,536: by then it is hopeless
-_SMOOTHING = 0.95
 _UPLOAD_S = 2.0  # what a signal leaves time for; the local checkpoint is what it must have
 _LOOK_EVERY_S = 0.5
-DEVICE_BATCH_S = "device_batch_s"
-
-
-@dataclass(frozen=True)
-class StepReport:
-    """One optimiser step, as metrics.jsonl has it. `step` counts from 1."""
-
-    step: int
-    epoch: float
-    loss: float
-    learning_rate: float
-    gradient_norm: float
-    audio_s_per_s: float
 
 
 class Loop:
@@ -56,6 +46,7 @@ class Loop:
         journal: Journal,
         heartbeat: HeartbeatWriter,
         pace: Pace,
+        growth: Growth,
         *,
         run: Path,
         batches_per_epoch: int,
@@ -66,13 +57,14 @@ class Loop:
     ) -> None:
         self.learner, self.loader, self.dev, self.state = learner, loader, dev, state
         self.saver, self.journal, self.heartbeat, self.pace = saver, journal, heartbeat, pace
+        self.growth = growth
         self.config: TrainConfig = learner.config
-        self._run, self._say, self._on_step = run, say, on_step
+        self._run, self._say = run, say
         self._on_saved, self._still_ours = on_saved, still_ours
-        self._batches_per_epoch = batches_per_epoch
         self._saved_step = state.step  # nothing to save before the first step
         self._skipped = 0
-        self._smooth: float | None = None
+        self._taken: Taken | None = None  # and not settled yet
+        self._account = Account(heartbeat, batches_per_epoch, on_step)
         self._scoring_s = 0.0  # within the step that is going on
 
     @property
@@ -101,6 +93,7 @@ class Loop:
             try:
                 while self.state.step < self.end:
                     self._take_step(steps, log, wish, advance)
+                self._settle(log, advance)
             finally:
                 steps.close()
         self._upload_last(wish)
@@ -115,15 +108,19 @@ class Loop:
             self.heartbeat.planned(self.end)
             advance(0, note=f"to end at step {self.end}")
         if self.pace.must_pause(self.state.step):
+            self._settle(log, advance)
             raise self._stopped("the time is over: ")
+        asked_s = time.monotonic()
         batch = next(steps)
+        waited_s = time.monotonic() - asked_s
         if wish.asked:
+            self._settle(log, advance)
             raise self._stopped()
-        self._advance_to(batch, began_s, log, advance)
+        self._advance_to(batch, began_s, waited_s, log, advance)
         fault("train.after-step")
         self._milestone(log, wish, advance)
         self._attend()
-        self.pace.step_took(time.monotonic() - began_s - self._scoring_s, batch.audio_s)
+        self.pace.step_took(time.monotonic() - began_s - self._scoring_s, batch.planned.audio_s)
 
     def _attend(self) -> None:
         """Hear what became of checkpoints, and whether the lease is still ours."""
@@ -161,62 +158,72 @@ class Loop:
         return drained
 
     def _advance_to(
-        self, batch: StepBatch, began_s: float, log: MetricsLog, advance: Advance
+        self,
+        batch: StepBatch,
+        began_s: float,
+        waited_s: float,
+        log: MetricsLog,
+        advance: Advance,
     ) -> None:
-        """Learn from one batch, that was waited for since `began_s`, and say how it went."""
+        """Learn from one batch, that was asked for at `began_s`, and say how it went, or, where
+        the device is behind, how the one before it went."""
         rate = self.pace.rate(self.state.step)
         result = self._learn(batch, rate)
-        took_s = time.monotonic() - began_s
-        self._must_be_sound(result)
-        self.state = replace(
-            self.state, step=self.state.step + 1, seconds=self.state.seconds + took_s
-        )
-        report = StepReport(
-            step=self.state.step,
-            epoch=self.state.step / self._batches_per_epoch,
-            loss=result.loss,
-            learning_rate=rate,
-            gradient_norm=result.gradient_norm,
-            audio_s_per_s=batch.audio_s / took_s,
-        )
-        log.write(**vars(report))
-        self.heartbeat.step(
-            report.step,
-            took_s=took_s,
-            audio_s=batch.audio_s,
-            epoch=report.epoch,
-            loss=report.loss,
-        )
-        if self._on_step:
-            self._on_step(report)
-        before = result.loss if self._smooth is None else self._smooth
-        self._smooth = _SMOOTHING * before + (1 - _SMOOTHING) * result.loss
+        self._settle(log, advance)
+        self.state = replace(self.state, step=self.state.step + 1)
+        self._taken = Taken(self.state.step, rate, batch, result, began_s, waited_s)
+        if not self.learner.runs_ahead:
+            self._settle(log, advance)
+        self._grow(batch)
+
+    def _settle(self, log: MetricsLog, advance: Advance) -> None:
+        """See that the step which the device was given last has gone well, and tell of it."""
+        taken, self._taken = self._taken, None
+        if taken is None:
+            return
+        self._must_be_sound(taken)
+        took_s = self._account.settle(taken, log)
+        self.state = replace(self.state, seconds=self.state.seconds + took_s)
         advance(1, note=self._note())
 
     def _learn(self, batch: StepBatch, rate: float) -> StepResult:
         """One step; where memory is too small, in smaller parts, which does not change it."""
-        step, padded_s = self.state.step, batch.planned.frames / 100
+        step, padded_s = self.state.step, batch.planned.frames / FRAMES_PER_S
         while True:
-            decision = self.journal.latest(step, DEVICE_BATCH_S)
-            if decision is None:
-                raise TrainingError(f"the journal of {self._run} does not say {DEVICE_BATCH_S}")
-            self.learner.ranks.tell(Step(step, rate, decision.value))
+            device_batch_s = self._device_batch_s(step)
+            self.learner.ranks.tell(Step(step, rate, device_batch_s))
+            self.growth.watch()
             try:
-                return self.learner.step(batch, rate, decision.value)
+                return self.learner.step(batch, rate, device_batch_s)
             except torch.OutOfMemoryError as error:
-                if decision.value < 2 * padded_s:
+                if device_batch_s < 2 * padded_s:
                     raise TrainingError(
-                        f"one clip of {padded_s:g} s does not fit the device's memory; set "
+                        f"one sample of {padded_s:g} s does not fit the device's memory; set "
                         "train.gradient_checkpointing = true, or take a smaller model"
                     ) from error
-            halved = max(padded_s, decision.value / 2)
-            self.journal.record(step, DEVICE_BATCH_S, halved, decision.basis)
+            halved = max(padded_s, device_batch_s / 2)
+            self.growth.shrink(step, halved)
             self._say(
                 f"The device's memory is too small; going on with device_batch_s = {halved:g}"
             )
             torch.cuda.empty_cache()
 
-    def _must_be_sound(self, result: StepResult) -> None:
+    def _device_batch_s(self, step: int) -> float:
+        decision = self.journal.latest(step, DEVICE_BATCH_S)
+        if decision is None:
+            raise TrainingError(f"the journal of {self._run} does not say {DEVICE_BATCH_S}")
+        return float(decision.value)
+
+    def _grow(self, batch: StepBatch) -> None:
+        """Have the next step take more at a time where the last one has shown that it fits."""
+        parts = batch.cut(self._device_batch_s(self.state.step - 1))
+        largest_s = max(map(len, parts), default=0) * batch.planned.frames / FRAMES_PER_S
+        grown_s = self.growth.after(self.state.step, largest_s, len(parts))
+        if grown_s is not None:
+            self._say(f"Memory allows more: {grown_s:g} s of padded audio at a time from now on")
+
+    def _must_be_sound(self, taken: Taken) -> None:
+        result = taken.result
         self._skipped = self._skipped + 1 if result.skipped else 0
         sound = result.loss == result.loss and abs(result.loss) != float("inf")
         if sound and self._skipped < _MOST_SKIPPED:
@@ -225,20 +232,23 @@ class Loop:
         saved = [name.step for name in self.saver.checkpoints.local_names()]
         kept = f"the checkpoint of step {saved[-1]} is intact" if saved else "nothing was saved yet"
         raise TrainingError(
-            f"the loss is not a number at step {self.state.step + 1} ({kept}); lower "
+            f"the loss is not a number at step {taken.step} ({kept}); lower "
             "train.learning_rate, or set train.precision = 'float32', under another name"
         )
 
     def _milestone(self, log: MetricsLog, wish: Wish, advance: Advance) -> None:
         """Score and save where this step is due for it."""
         step = self.state.step
+        saving = step % self.config.save_every == 0 or step == self.end
+        if saving or self._is_unscored(step):
+            self._settle(log, advance)
         if self.dev and self._is_unscored(step):
             if self.pace.may_evaluate(step):
                 self._score(self.dev, log, wish, advance)
             elif not self.pace.may_skip_evaluation(step):
                 raise self._stopped("no time is left for a dev score: ")
         best = self.state.best is not None and self.state.best.step == step
-        if step % self.config.save_every == 0 or step == self.end or best:
+        if saving or best:
             self._save()
 
     def _is_unscored(self, step: int) -> bool:
@@ -270,7 +280,8 @@ class Loop:
             if self.pace.is_over():
                 raise StopNow
 
-        with self.learner.precision.context(self.learner.device):
+        learner = self.learner
+        with merged(learner.model), learner.precision.context(learner.device):
             return dev.score(self.learner.whisper, on_progress)
 
     def _note_score(self, found: DevScore, log: MetricsLog) -> None:
@@ -315,4 +326,4 @@ class Loop:
     def _note(self) -> str:
         best = self.state.best
         score = f", best dev {best.metric.upper()} {best.rate:.1%}" if best else ""
-        return f"loss {self._smooth:.2f}{score}"
+        return f"loss {self._account.smooth_loss:.2f}{score}"

@@ -33,10 +33,12 @@ _BUCKET_ELEMENTS = 16 * 2**20  # summed at a time: 64 MB in float32
 
 @dataclass(frozen=True)
 class Begin:
-    """Go on from `step`, with the leader's weights, and its moments if it has any."""
+    """Go on from `step`, with the leader's weights, its moments if it has any, and gradient
+    `checkpointing` if it does so."""
 
     step: int
     moments: bool
+    checkpointing: bool
     scaler: dict[str, Any]
 
 

@@ -16,17 +16,18 @@ from modersmal.language import resolve
 from modersmal.progress import duration
 from modersmal.store.remote import Remote
 from modersmal.train import checkpoint
+from modersmal.train.account import StepReport
 from modersmal.train.budget import Budget, Limit, session_age_s, session_limit
-from modersmal.train.checkpoint import State
+from modersmal.train.checkpoint import Retention, State
 from modersmal.train.dev import DevSet
-from modersmal.train.finish import MODEL, TrainResult, finish
+from modersmal.train.finish import MODEL, Ending, TrainResult, finish
 from modersmal.train.follow import follow, lead_from
 from modersmal.train.heartbeat import HeartbeatWriter, scores_in
 from modersmal.train.identity import must_be_same, versions
 from modersmal.train.journal import JOURNAL, Journal
 from modersmal.train.keeping import RECIPE, Errands, Keeping, hold
 from modersmal.train.log import read_metrics
-from modersmal.train.loop import DEVICE_BATCH_S, Loop, StepReport
+from modersmal.train.loop import Loop
 from modersmal.train.pace import Pace
 from modersmal.train.parts import Parts, choose_dev, preflight, set_up
 from modersmal.train.precision import choose_device
@@ -131,14 +132,15 @@ def _train(
     on_step: Callable[[StepReport], None] | None,
     end: _End,
 ) -> TrainResult:
-    run, checkpoints, keep = keeping.run, keeping.checkpoints, parts.recipe.train.keep
+    run, checkpoints = keeping.run, keeping.checkpoints
+    retention = Retention.of(parts.recipe.train)
     token, size = keeping.lease.token, checkpoint.full_bytes(parts.learner.model)
-    keeping.check_room(size, keep)
-    journal, errands = Journal(run / JOURNAL, token), Errands(keeping, keep, say)
+    keeping.check_room(size, retention.most)
+    journal, errands = Journal(run / JOURNAL, token), Errands(keeping, retention, say)
     with (
         closing(errands),
         keeping.uploading(size, say) as uploads,
-        Saver(checkpoints, keep=keep, token=token, uploads=uploads) as saver,
+        Saver(checkpoints, retention=retention, token=token, uploads=uploads) as saver,
     ):
         saver.reserve(size)
         state = _resume(parts, keeping, journal, saver)
@@ -146,6 +148,7 @@ def _train(
         heartbeat.begin(state.step, metric=metric, earlier=scores_in(read_metrics(run), metric))
         lead_from(parts.learner.ranks, parts.learner, state.step)
         dev = choose_dev(parts.recipe, parts.corpus)
+        pace = _pace(parts, state, journal, dev, end, size, uploads is not None)
         loop = Loop(
             parts.learner,
             parts.loader,
@@ -154,7 +157,8 @@ def _train(
             saver,
             journal,
             heartbeat,
-            _pace(parts, state, journal, dev, end, size, uploads is not None),
+            pace,
+            parts.sizing.growth(journal),
             run=run,
             batches_per_epoch=parts.plan.batches_per_epoch,
             say=say,
@@ -164,7 +168,7 @@ def _train(
         )
         state = loop.run(wish)
     keeping.lease.renew()  # nothing is overwritten by one who has lost it
-    result = finish(state, parts, checkpoints, run)
+    result = finish(state, checkpoints, run, Ending(parts, dev, heartbeat, pace, wish))
     if keeping.place is not None:
         keeping.lease.renew()
         keeping.send_logs()
@@ -197,7 +201,7 @@ def _resume(parts: Parts, keeping: Keeping, journal: Journal, saver: Saver) -> S
             keeping.fetch_logs()
         elif name not in checkpoints.remote_names():
             saver.upload(name, state.best)
-    device_batch_s = _decide_device_batch_s(parts, journal, state.step)
+    device_batch_s = parts.sizing.begin(journal, state.step, learner)
     if loaded:
         say(f"Going on from step {state.step}")
     else:
@@ -240,22 +244,6 @@ def _pace(
         dev_audio_s=float(dev.split.durations_s[dev.rows].sum()) if dev else 0.0,
         later_audio_s=end.later_audio_s,
     )
-
-
-def _decide_device_batch_s(parts: Parts, journal: Journal, step: int) -> float:
-    """Take what fits from the journal, where it was found out on a machine like this one."""
-    holding = journal.latest(step, DEVICE_BATCH_S)
-    value, reason = parts.device_batch_s, parts.reason
-    if holding is None or holding.basis != parts.basis:
-        journal.record(step, DEVICE_BATCH_S, value, parts.basis)
-    elif holding.value != value:
-        value, reason = holding.value, f"as was decided at step {holding.step}"
-    checkpointing = parts.learner.checkpointing
-    say(
-        f"{parts.recipe.train.batch_s:g} s of audio a step, at most {value:g} s of padded audio "
-        f"at a time ({reason})" + (", with gradient checkpointing" if checkpointing else "")
-    )
-    return value
 
 
 def _begin(run: Path, parts: Parts) -> None:
