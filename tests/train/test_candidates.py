@@ -1,18 +1,21 @@
 """Which weights become the model, in real runs."""
 
 import json
-import shutil
+import signal
+from types import SimpleNamespace
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from modersmal.config import parse_recipe
+from modersmal.config import EvaluateConfig, parse_recipe
+from modersmal.corpus import Corpus
 from modersmal.errors import Stopped
 from modersmal.store.remote import Remote
-from modersmal.train import finish
 from modersmal.train.checkpoint import Checkpoints
 from modersmal.train.dev import DevSet
+from modersmal.train.finish import Ending
+from modersmal.train.stopping import Wish
 from modersmal.train.train import train
 
 STEPS = 7  # not one after which a checkpoint is due
@@ -64,6 +67,11 @@ def near(one, other):
     )
 
 
+def damage(run, step):
+    name = Checkpoints(run / "checkpoints").named(step)
+    (run / "checkpoints" / str(name) / "model.safetensors").write_bytes(b"damaged")
+
+
 def judged(monkeypatch, judge):
     """Have dev scores be what `judge` says of the model; decoding is real all the same."""
     real = DevSet.score
@@ -79,7 +87,7 @@ def judged(monkeypatch, judge):
 def test_the_average_becomes_the_model_where_dev_says_so(
     model, tiny_corpus, tmp_path, monkeypatch, capsys
 ):
-    scores = iter([0.5, 0.3])
+    scores = iter([0.5, 0.3, 0.4])
     judged(monkeypatch, lambda _: next(scores))
     run = tmp_path / "run"
     result = train(recipe(model), tiny_corpus(), run)
@@ -92,6 +100,11 @@ def test_the_average_becomes_the_model_where_dev_says_so(
     assert "the average of steps 4, 6 and 7: 30.0% on dev, against 50.0%" in capsys.readouterr().err
     again = train(recipe(model), tiny_corpus(), run)  # what was scored is not scored again
     assert (again.weights, again.dev, again.rates) == (result.weights, result.dev, result.rates)
+    damage(run, 4)
+    (run / "candidates.json").unlink()
+    without = train(recipe(model), tiny_corpus(), run)
+    assert "Step 4 is not in the average" in capsys.readouterr().err
+    assert (without.weights, without.dev) == ("the average of steps 6 and 7", 0.4)
 
 
 def test_the_best_checkpoint_stays_where_nothing_is_better(
@@ -109,20 +122,13 @@ def test_the_best_checkpoint_stays_where_nothing_is_better(
     assert equal(weights(run / "model"), checkpoint(run, 7))
 
 
-def test_the_base_is_mixed_into_the_best_of_the_others(model, tiny_corpus, tmp_path, monkeypatch):
-    scores = iter([0.5, 0.4, 0.3])
-    judged(monkeypatch, lambda _: next(scores))
-    run = tmp_path / "run"
-    result = train(recipe(model, interpolate=[0.25]), tiny_corpus(), run)
-    assert result.weights == "the average of steps 4, 6 and 7 with 25% of the base"
-    base, averaged = weights(model), mean(run, [4, 6, 7])
-    mixed = {name: 0.75 * averaged[name] + 0.25 * base[name] for name in averaged}
-    assert near(weights(run / "model"), mixed)
-
-
 def test_a_stop_in_between_changes_nothing_of_it(model, tiny_corpus, tmp_path):
-    """Nor what is saved then, and on another machine, which has the store alone."""
-    keys = {"evaluate_every": 0, "interpolate": [0.5]}
+    """Nor what is saved then, nor that clips are perturbed, nor another machine, which has the
+    store alone."""
+    augment = {
+        "speed_share": 0.5, "noise_share": 0.5, "reverberation_share": 0.5, "gain_db": 6.0,
+    }  # fmt: skip
+    keys = {"evaluate_every": 0, "interpolate": [0.5], "augment": augment}
     whole = train(recipe(model, **keys), tiny_corpus(), tmp_path / "whole")
     store = tmp_path / "store"
     store.mkdir()
@@ -130,8 +136,6 @@ def test_a_stop_in_between_changes_nothing_of_it(model, tiny_corpus, tmp_path):
     def stop_after(steps):
         def on_step(report):
             if report.step == steps:
-                import signal
-
                 signal.raise_signal(signal.SIGINT)
 
         return on_step
@@ -154,15 +158,14 @@ def test_a_stop_in_between_changes_nothing_of_it(model, tiny_corpus, tmp_path):
 def test_a_stop_while_they_are_scored_leaves_what_is_scored(
     model, tiny_corpus, tmp_path, monkeypatch
 ):
-    calls = []
+    """And the base is mixed into the best of the others."""
+    scores = iter([0.5, 0.4, None, 0.3])
 
     def judge(_):
-        calls.append(1)
-        if len(calls) == 3:
-            import signal
-
+        rate = next(scores)
+        if rate is None:
             signal.raise_signal(signal.SIGINT)
-        return 0.5
+        return rate
 
     judged(monkeypatch, judge)
     run = tmp_path / "run"
@@ -170,21 +173,13 @@ def test_a_stop_while_they_are_scored_leaves_what_is_scored(
     with pytest.raises(Stopped, match="before the model was written"):
         train(wanted, tiny_corpus(), run)
     assert not (run / "model").exists()
-    assert len(json.loads((run / "candidates.json").read_text())["rates"]) == 2
     result = train(wanted, tiny_corpus(), run)
-    assert len(calls) == 4
-    assert len(result.rates) == 3
-
-
-def test_what_is_missing_is_left_out_of_the_average(model, tiny_corpus, tmp_path, capsys):
-    run = tmp_path / "run"
-    train(recipe(model), tiny_corpus(), run)
-    folder = Checkpoints(run / "checkpoints").named(4)
-    (run / "checkpoints" / str(folder) / "model.safetensors").write_bytes(b"damaged")
-    (run / "candidates.json").unlink()
-    result = train(recipe(model), tiny_corpus(), run)
-    assert "Step 4 is not in the average" in capsys.readouterr().err
-    assert "the average of steps 6 and 7" in result.rates
+    averaged = "the average of steps 4, 6 and 7"
+    assert result.weights == f"{averaged} with 25% of the base"
+    assert result.rates == {"step 7": 0.5, averaged: 0.4, result.weights: 0.3}
+    base, tuned = weights(model), mean(run, [4, 6, 7])
+    mixed = {name: 0.75 * tuned[name] + 0.25 * base[name] for name in tuned}
+    assert near(weights(run / "model"), mixed)
 
 
 def test_without_dev_the_last_step_is_the_model(model, tiny_corpus, tmp_path):
@@ -192,5 +187,20 @@ def test_without_dev_the_last_step_is_the_model(model, tiny_corpus, tmp_path):
     result = train(recipe(model), tiny_corpus(dev=0), run)
     assert (result.weights, result.dev, result.rates) == ("step 7", None, {})
     assert equal(weights(run / "model"), checkpoint(run, 7))
-    assert finish.MODEL == "model"
-    assert shutil.disk_usage(run).free
+
+
+@pytest.mark.parametrize("mode", ["pause", "finish"])
+def test_where_time_is_over_it_goes_on_later_or_ends_with_what_it_has(mode, tiny_corpus, capsys):
+    dev = DevSet.choose(
+        Corpus.open(tiny_corpus()).split("dev"), 2, language="sv", language_token="sv",
+        config=EvaluateConfig(),
+    )  # fmt: skip
+    parts = SimpleNamespace(recipe=recipe("bundled", on_deadline=mode), learner=None)
+    pace = SimpleNamespace(may_evaluate=lambda step: False)
+    ending = Ending(parts, dev, None, pace, Wish())
+    if mode == "pause":
+        with pytest.raises(Stopped, match="goes on from there"):
+            ending.score(7, "the average")
+    else:
+        assert ending.score(7, "the average") is None
+        assert "no time to score the average" in capsys.readouterr().err

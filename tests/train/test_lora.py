@@ -169,26 +169,32 @@ def test_a_run_learns_keeps_adapters_alone_and_ends_as_a_plain_model(
     assert load(str(run)).language.code == "sv"
 
 
-def test_going_on_from_a_checkpoint_gives_the_same_bits(tiny_whisper, tiny_corpus, tmp_path):
-    model = tiny_whisper(terse=True)
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    train(recipe(model), tiny_corpus(), whole)
-    shutil.copytree(whole, broken)
+@pytest.fixture(scope="module")
+def whole(tiny_whisper, tiny_corpus, tmp_path_factory):
+    """A run that nothing interrupted, and its base, which may be changed."""
+    folder = tmp_path_factory.mktemp("lora")
+    model = shutil.copytree(tiny_whisper(terse=True), folder / "base")
+    train(recipe(model), tiny_corpus(), folder / "run")
+    return folder / "run", model
+
+
+def test_going_on_from_a_checkpoint_gives_the_same_bits(whole, tiny_corpus, tmp_path):
+    run, model = whole
+    broken = shutil.copytree(run, tmp_path / "broken")
     for folder in (broken / "checkpoints").glob("step-*6*"):
         shutil.rmtree(folder)
     shutil.rmtree(broken / "model")
     steps = []
     train(recipe(model), tiny_corpus(), broken, steps.append)
     assert [step.step for step in steps] == [5, 6]
-    one, other = weights_of(whole / "model"), weights_of(broken / "model")
+    one, other = weights_of(run / "model"), weights_of(broken / "model")
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_adapters_do_not_go_on_beside_other_weights(tiny_whisper, tiny_corpus, tmp_path):
-    model = shutil.copytree(tiny_whisper(terse=True), tmp_path / "model")
-    train(recipe(model), tiny_corpus(), tmp_path / "run")
+def test_adapters_do_not_go_on_beside_other_weights(whole, tiny_corpus):
+    run, model = whole
     base = weights_of(model)
     base["model.decoder.layer_norm.bias"] += 1e-3
     write_tensors(model / "model.safetensors", base)
     with pytest.raises(TrainingError, match="model_weights"):
-        train(recipe(model), tiny_corpus(), tmp_path / "run")
+        train(recipe(model), tiny_corpus(), run)

@@ -90,13 +90,13 @@ class Ending:
         if self.dev is None:
             return None
         try:
+            if not self.pace.may_evaluate(step):
+                raise StopNow
             with (
                 progress(f"Scoring {name}", total=len(self.dev.rows), unit="clips") as advance,
                 self.wish.at_once(),
                 learner.precision.context(learner.device),
             ):
-                if not self.pace.may_evaluate(step):
-                    raise StopNow
 
                 def on_progress(clips: int) -> None:
                     advance(clips)
