@@ -36,6 +36,12 @@ def mel_filters(mels: int) -> np.ndarray:
     )
 
 
+@cache
+def _filters_on(device: torch.device, mels: int) -> Tensor:
+    """The same, (mels, 201) float32, brought to a device once: each time it would be waited for."""
+    return torch.from_numpy(mel_filters(mels)).to(device, torch.float32).T
+
+
 def log_mel(samples: Tensor, mels: int) -> Tensor:
     """Turn (batch, n) float32 samples at 16 kHz into (batch, mels, n // 160) float32 log-mel.
 
@@ -45,8 +51,7 @@ def log_mel(samples: Tensor, mels: int) -> Tensor:
     window = torch.hann_window(WINDOW_SAMPLES, device=samples.device)
     spectrum = torch.stft(samples, WINDOW_SAMPLES, HOP_SAMPLES, window=window, return_complex=True)
     power = (spectrum[..., :-1].abs() ** 2).contiguous()
-    filters = torch.from_numpy(mel_filters(mels)).to(samples.device, torch.float32)
-    log_spectrum = torch.clamp(filters.T @ power, min=1e-10).log10()
+    log_spectrum = torch.clamp(_filters_on(samples.device, mels) @ power, min=1e-10).log10()
     loudest = log_spectrum.amax(dim=(1, 2), keepdim=True)
     return (torch.maximum(log_spectrum, loudest - 8.0) + 4.0) / 4.0
 

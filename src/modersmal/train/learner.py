@@ -19,6 +19,7 @@ from modersmal.train.ranks import Ranks
 from modersmal.train.readback import Readback
 from modersmal.train.rows import EqualRows
 from modersmal.train.streams import stream
+from modersmal.whisper.forcing import decode_forced
 from modersmal.whisper.load import Whisper
 
 _DROPOUT = 4  # what the random stream is for
@@ -186,9 +187,7 @@ def loss_sum(
     The padding behind a label needs no attention mask: the decoder looks back only.
     """
     encoded = model.model.encoder(features).last_hidden_state
-    hidden = model.model.decoder(
-        input_ids=inputs, encoder_hidden_states=encoded, use_cache=False
-    ).last_hidden_state
+    hidden = decode_forced(model.model.decoder, inputs, encoded)
     hidden = hidden.flatten(0, 1).index_select(0, places)
     weight = model.proj_out.weight
     if rows is None:
