@@ -13,6 +13,15 @@ TinyWhisper = Callable[..., Path]
 TinyCorpus = Callable[..., Path]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Conversions of models go to a cache of the tests' own, and not to the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("cache")
+        patch.setenv("MODERSMAL_CACHE", str(folder))
+        yield folder
+
+
 @pytest.fixture(scope="session")
 def tiny_whisper(tmp_path_factory: pytest.TempPathFactory) -> TinyWhisper:
     """Make complete folders of tiny random Whispers: `tiny_whisper(vocabulary=..., mels=...)`.

@@ -21,6 +21,7 @@ from modersmal.evaluate.metrics import ErrorRate, score
 from modersmal.transcribe.engine import Engine
 from modersmal.whisper.convert import cached_ctranslate2
 from modersmal.whisper.decode import decode
+from modersmal.whisper.decode_torch import TransformersDecoder
 from modersmal.whisper.load import load, locate
 from train import RATE, Clip, Corpus
 
@@ -94,12 +95,12 @@ def distances_s(said: list[float], found: list[float]) -> np.ndarray:
 
 
 def measure_clips(corpus: Corpus, clips: list[Clip], model: str, plain: WhisperModel) -> None:
-    whisper = load(model)
+    decoder = TransformersDecoder(load(model))
     samples = [corpus.audio(clip) for clip in clips]
     written = {
         f"{context} context": [
             hypothesis.text
-            for hypothesis in decode(whisper, samples, language_token="sv", context=context)
+            for hypothesis in decode(decoder, samples, language_token="sv", context=context)
         ]
         for context in ("dynamic", "full")
     }

@@ -252,10 +252,11 @@ def sizes(device: str) -> Check:
 def transformers_decodes(device: str) -> Check:
     """Decode one second with the bundled base through transformers."""
     from modersmal.whisper.decode import decode as decode_clips
+    from modersmal.whisper.decode_torch import TransformersDecoder
     from modersmal.whisper.load import BUNDLED, load
 
-    whisper = load(BUNDLED, device=device)
-    decode_clips(whisper, [_second()], language_token="sv")
+    decoder = TransformersDecoder(load(BUNDLED, device=device))
+    decode_clips(decoder, [_second()], language_token="sv")
     return Check(f"transformers on {device}", "ok", "decodes one second")
 
 

@@ -43,6 +43,10 @@ class ModelError(ModersmalError):
     """A model is missing, is not Whisper, or does not fit its tokenizer."""
 
 
+class ConversionError(ModelError):
+    """A sound model that another runtime cannot take."""
+
+
 class CheckpointError(ModersmalError):
     """A checkpoint is damaged, or does not belong to this run."""
 

@@ -10,11 +10,12 @@ import pytest
 from modersmal.config import EvaluateConfig
 from modersmal.corpus.shards import Corpus
 from modersmal.errors import CorpusError, ModelError, RecipeError
-from modersmal.evaluate.decoding import context_for, score_model
+from modersmal.evaluate.decoding import context_for
 from modersmal.evaluate.evaluate import evaluate
 from modersmal.evaluate.records import read_hypotheses
 from modersmal.evaluate.results import compare
 from modersmal.whisper.decode import decode
+from modersmal.whisper.decode_torch import TransformersDecoder
 from modersmal.whisper.load import load
 from talkative import noise
 
@@ -24,12 +25,12 @@ CLIPS = [noise(duration_s, seed) for seed, duration_s in enumerate([2.4, 0.7, 31
 @pytest.fixture(scope="module")
 def spoken(make_corpus, talkative: str) -> Corpus:
     """A corpus whose texts are what the model hears, but for one word in the second clip."""
-    whisper = load(talkative)
+    decoder = TransformersDecoder(load(talkative))
     heard = []
     for clip in CLIPS:
         quantised = np.round(clip * 32768).astype(np.float32) / 32768  # as FLAC keeps it
         parts = np.array_split(quantised, 2 if len(clip) > 30 * 16_000 else 1)
-        decoded = decode(whisper, parts, language_token="sv", context="full")
+        decoded = decode(decoder, parts, language_token="sv", context="full")
         heard.append(" ".join(one.text for one in decoded))
     heard[1] = f"ett {heard[1]}"
     return make_corpus(heard, CLIPS, speakers=list("aabcde"))
@@ -43,6 +44,8 @@ def test_scores_what_the_model_hears(spoken: Corpus, talkative: str, tmp_path: P
     assert (wer.substitutions, wer.deletions, wer.insertions) == (0, 1, 0)  # 31 s included
     assert entry.result.score.intervals_by == "speaker"
     assert entry.result.system.context == "full"  # it was not trained on less
+    assert (entry.result.system.engine, entry.result.system.precision) == ("ctranslate2", "float32")
+    assert "context full, ctranslate2 in float32" in str(evaluation)
     rows = [json.loads(line) for line in (tmp_path / "scores/spoken-test.jsonl").open()]
     assert [row["id"] for row in rows] == [f"clip-{number}" for number in range(6)]
     assert [row["deletions"] for row in rows] == [0, 1, 0, 0, 0, 0]
@@ -110,22 +113,31 @@ def test_refuses_to_compare_what_was_scored_otherwise(
         compare(first, other)
 
 
-def test_scores_part_of_a_split_for_training(spoken: Corpus, talkative: str) -> None:
-    whisper, split = load(talkative), spoken.split("test")
-    done: list[int] = []
+def test_either_engine_scores_and_their_scores_compare(
+    spoken: Corpus, talkative: str, tmp_path: Path
+) -> None:
+    fast = evaluate(talkative, [spoken.path], output=tmp_path / "fast").scores[0].result
+    plain = EvaluateConfig(engine="transformers")
 
-    score = score_model(
-        whisper,
-        split,
-        [4, 1],
-        language_token="sv",
-        config=EvaluateConfig(),
-        on_progress=done.append,
-    )
+    slow = evaluate(talkative, [spoken.path], config=plain, baseline=str(tmp_path / "fast"))
 
-    assert score.clips == 2
-    assert list(score.normalised.word_edits.errors) == [0, 1]
-    assert sum(done) == 2
+    assert slow.scores[0].result.system.engine == "transformers"
+    assert slow.scores[0].result.hypotheses == fast.hypotheses
+    assert slow.scores[0].comparison.equal == 6
+
+
+def test_says_why_ctranslate2_does_not_decode(
+    spoken: Corpus, talkative: str, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("MODERSMAL_CACHE", str(tmp_path / "file"))
+
+    found = evaluate(talkative, [spoken.path])
+
+    assert found.scores[0].result.system.engine == "transformers"
+    assert "is decoded with transformers: " in capsys.readouterr().err
+    with pytest.raises(ModelError, match="CTranslate2 cannot decode"):
+        evaluate(talkative, [spoken.path], config=EvaluateConfig(engine="ctranslate2"))
 
 
 def test_short_contexts_are_for_models_trained_on_them(talkative: str) -> None:

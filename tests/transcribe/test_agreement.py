@@ -10,6 +10,7 @@ import pytest
 from agreement import texts_of_faster_whisper, texts_of_transformers
 from modersmal.transcribe.engine import Engine
 from modersmal.whisper.decode import decode
+from modersmal.whisper.decode_torch import TransformersDecoder
 from modersmal.whisper.load import load, locate
 
 SPEECH = Path(__file__).parents[1] / "data" / "speech"
@@ -36,13 +37,17 @@ def test_faster_whisper_writes_what_transformers_writes(plain, speech) -> None:
 
 
 def test_scores_are_of_what_transformers_writes(plain, speech) -> None:
-    decoded = decode(load("bundled"), speech[:15], language_token="sv", context="full")
+    decoded = decode(
+        TransformersDecoder(load("bundled")), speech[:15], language_token="sv", context="full"
+    )
 
     assert share([hypothesis.text for hypothesis in decoded], plain[:15]) >= 0.99
 
 
 def test_the_base_hears_as_well_however_its_clips_are_padded(plain, speech, said) -> None:
-    dynamic = decode(load("bundled"), speech, language_token="sv", context="dynamic")
+    dynamic = decode(
+        TransformersDecoder(load("bundled")), speech, language_token="sv", context="dynamic"
+    )
     own = jiwer.wer(said, [hypothesis.text for hypothesis in dynamic])
     zeros = texts_of_faster_whisper(locate("bundled"), speech, "sv", silence=False)
 
@@ -71,7 +76,9 @@ def test_the_engine_hears_silence_behind_the_end(plain, speech) -> None:
 
 
 def test_the_engine_writes_what_was_scored(speech, engine: Engine) -> None:
-    decoded = decode(load("bundled"), speech, language_token="sv", context="dynamic")
+    decoded = decode(
+        TransformersDecoder(load("bundled")), speech, language_token="sv", context="dynamic"
+    )
 
     assert engine._model.own_context
     assert share(greedily(engine, speech), [hypothesis.text for hypothesis in decoded]) >= 0.99

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from modersmal.errors import ModelError, StoreError
 from modersmal.whisper.convert import cache_folder, cached_ctranslate2, model_hash, to_ctranslate2
 from modersmal.whisper.decode import decode
+from modersmal.whisper.decode_torch import TransformersDecoder
 from modersmal.whisper.load import load
 from modersmal.whisper.save import save_complete
 from modersmal.whisper.tokens import special_ids
@@ -46,7 +47,7 @@ def test_faster_whisper_writes_what_transformers_writes(
     # To 30 s: faster-whisper pads the features of shorter clips with what is no silence.
     spoken = [noise(duration_s, seed) for seed, duration_s in enumerate([3.0, 30.0, 7.7, 12.0])]
     clips = [np.pad(clip, (0, 480_000 - len(clip))) for clip in spoken]
-    plain = decode(whisper, clips, language_token=language, context="full")
+    plain = decode(TransformersDecoder(whisper), clips, language_token=language, context="full")
 
     folder = to_ctranslate2(str(tmp_path / "model"), tmp_path / "ct2")
     engine = WhisperModel(str(folder), device="cpu", compute_type="float32", cpu_threads=1)

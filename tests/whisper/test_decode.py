@@ -1,4 +1,8 @@
-"""Decoding in batches gives what plain `transformers` gives, clip by clip, in any order."""
+"""Decoding in batches gives what plain `transformers` gives, clip by clip, in any order, and
+through either engine."""
+
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,13 +13,18 @@ from transformers import WhisperFeatureExtractor
 
 from modersmal.errors import AudioError, ModelError
 from modersmal.logmel import clip_features
+from modersmal.whisper.convert import convert_live
 from modersmal.whisper.decode import (
+    Decoder,
     context_frames,
     decode,
     decode_lazily,
+    hearing,
     plan_batches,
     token_cap,
 )
+from modersmal.whisper.decode_ct2 import CTranslate2Decoder
+from modersmal.whisper.decode_torch import TransformersDecoder
 from modersmal.whisper.load import Whisper, load
 from modersmal.whisper.tokens import prompt_ids, special_ids
 from talkative import RATE, noise, stir
@@ -26,9 +35,25 @@ DURATIONS_S = [3.0, 1.2, 30.0, 7.7, 12.0]
 CLIPS = [noise(duration_s, seed) for seed, duration_s in enumerate(DURATIONS_S)]
 
 
+Opens = Callable[[Whisper], Decoder]
+
+
 @pytest.fixture(scope="module")
 def whisper(tiny_whisper) -> Whisper:
     return stir(load(str(tiny_whisper())))
+
+
+@pytest.fixture(params=["transformers", "ctranslate2"])
+def opens(request: pytest.FixtureRequest, tmp_path: Path) -> Opens:
+    """How an engine takes a model."""
+    if request.param == "transformers":
+        return TransformersDecoder
+    return lambda whisper: CTranslate2Decoder(convert_live(whisper, tmp_path / "ct2"), whisper)
+
+
+@pytest.fixture
+def decoder(opens: Opens, whisper: Whisper) -> Decoder:
+    return opens(whisper)
 
 
 def plainly(whisper: Whisper, clip: np.ndarray, **options) -> list[int]:
@@ -53,9 +78,10 @@ def test_full_context_equals_plain_transformers(
 ) -> None:
     whisper = stir(load(str(tiny_whisper(vocabulary, mels))))
     options = {"language": language, "task": "transcribe"} if language else {}
+    decoder = TransformersDecoder(whisper)
 
     decoded = decode(
-        whisper, CLIPS[:3], language_token=language, context="full", batch_s=60, beams=beams
+        decoder, CLIPS[:3], language_token=language, context="full", batch_s=60, beams=beams
     )
 
     plain = [plainly(whisper, clip, num_beams=beams, **options) for clip in CLIPS[:3]]
@@ -64,21 +90,21 @@ def test_full_context_equals_plain_transformers(
     assert len({hypothesis.text for hypothesis in decoded}) > 1  # they do depend on the clip
 
 
-def test_a_clip_decodes_alike_whatever_it_is_batched_with(whisper: Whisper) -> None:
+def test_a_clip_decodes_alike_whatever_it_is_batched_with(decoder: Decoder) -> None:
     clips = [*CLIPS, noise(6.9, 7), noise(7.1, 8), np.zeros(0, np.float32)]
 
-    together = decode(whisper, clips, language_token="sv", batch_s=60)
-    alone = [decode(whisper, [clip], language_token="sv")[0] for clip in clips]
+    together = decode(decoder, clips, language_token="sv", batch_s=60)
+    alone = [decode(decoder, [clip], language_token="sv")[0] for clip in clips]
 
     assert [h.tokens for h in together] == [h.tokens for h in alone]
     assert len({h.tokens for h in together}) > 3
-    assert decode(whisper, [], language_token="sv") == []
+    assert decode(decoder, [], language_token="sv") == []
 
 
-def test_logprobs_are_those_of_the_model(whisper: Whisper) -> None:
+def test_logprobs_are_those_of_the_model(decoder: Decoder, whisper: Whisper) -> None:
     clip, end = CLIPS[3], special_ids(whisper.vocabulary).end
     frames = context_frames(7.7, "dynamic")
-    (hypothesis,) = decode(whisper, [clip], language_token="sv")
+    (hypothesis,) = decode(decoder, [clip], language_token="sv")
     prompt = prompt_ids(whisper.vocabulary, "sv")
     written = [*hypothesis.tokens, end]
 
@@ -107,7 +133,8 @@ def test_no_work_is_done_twice(whisper: Whisper) -> None:
             lambda _, inputs, named: steps.append(named["input_ids"].shape[1]), with_kwargs=True
         ),
     ]
-    decode(whisper, [CLIPS[1], CLIPS[3], CLIPS[1]], language_token="sv", batch_s=60)
+    decoder = TransformersDecoder(whisper)
+    decode(decoder, [CLIPS[1], CLIPS[3], CLIPS[1]], language_token="sv", batch_s=60)
     for hook in hooks:
         hook.remove()
 
@@ -116,22 +143,25 @@ def test_no_work_is_done_twice(whisper: Whisper) -> None:
     assert set(steps) == {1, 4}
 
 
-def test_a_model_that_never_ends_is_cut_short(tiny_whisper) -> None:
+def test_a_model_that_never_ends_is_cut_short(tiny_whisper, opens: Opens) -> None:
     endless = stir(load(str(tiny_whisper(seed=3))))
     with torch.no_grad():
         endless.model.model.decoder.embed_positions.weight.zero_()
         endless.model.model.decoder.embed_tokens.weight[special_ids(endless.vocabulary).end] = 0
+    decoder = opens(endless)
 
-    (cut,) = decode(endless, [CLIPS[1]], language_token="sv")
+    (cut,) = decode(decoder, [CLIPS[1]], language_token="sv")
+    (whole,) = decode(decoder, [CLIPS[1]], language_token="sv", context="full")
 
     assert len(cut.tokens) == token_cap(200, 4) < 90
-    assert token_cap(3000, 4) == 444  # Whisper's own limit
+    assert len(whole.tokens) == token_cap(3000, 4) == 444  # Whisper's own limit
+    assert -20 < cut.avg_logprob < 0
 
 
-def test_timestamps_come_in_order(whisper: Whisper) -> None:
+def test_timestamps_come_in_order(decoder: Decoder, whisper: Whisper) -> None:
     first = special_ids(whisper.vocabulary).first_timestamp
 
-    decoded = decode(whisper, CLIPS[:2], language_token="sv", timestamps=True)
+    decoded = decode(decoder, CLIPS[:2], language_token="sv", timestamps=True)
 
     for hypothesis in decoded:
         times = [token for token in hypothesis.tokens if token >= first]
@@ -140,7 +170,28 @@ def test_timestamps_come_in_order(whisper: Whisper) -> None:
         assert "<|" not in hypothesis.text
 
 
+def test_both_engines_write_the_same(whisper: Whisper, tmp_path: Path) -> None:
+    before = {name: value.clone() for name, value in whisper.model.state_dict().items()}
+    engines = [
+        TransformersDecoder(whisper),
+        CTranslate2Decoder(convert_live(whisper, tmp_path / "ct2"), whisper),
+    ]
+
+    for context in ("dynamic", "full"):
+        one, other = (
+            decode(decoder, CLIPS, language_token="sv", context=context) for decoder in engines
+        )
+        assert [h.tokens for h in one] == [h.tokens for h in other]
+        assert [h.avg_logprob for h in one] == pytest.approx(
+            [h.avg_logprob for h in other], abs=1e-4
+        )
+    assert all(
+        torch.equal(value, before[name]) for name, value in whisper.model.state_dict().items()
+    )
+
+
 def test_reads_one_batch_ahead_and_reports(whisper: Whisper) -> None:
+    decoder = TransformersDecoder(whisper)
     events: list[object] = []
 
     def read(numbers: list[int]) -> list[np.ndarray]:
@@ -149,13 +200,14 @@ def test_reads_one_batch_ahead_and_reports(whisper: Whisper) -> None:
 
     whisper.model.train()
     lazily = decode_lazily(
-        whisper, [1.0] * 5, read, language_token="sv", batch_s=4, on_progress=events.append
-    )
+        decoder, [1.0] * 5, hearing(read, decoder), language_token="sv", batch_s=4,
+        on_progress=events.append,
+    )  # fmt: skip
 
     assert whisper.model.training
     whisper.model.eval()
     assert [h.tokens for h in lazily] == [
-        h.tokens for h in decode(whisper, read([0, 1, 2, 3, 4]), language_token="sv")
+        h.tokens for h in decode(decoder, read([0, 1, 2, 3, 4]), language_token="sv")
     ]
     assert [event for event in events if isinstance(event, int)] == [2, 2, 1]
     assert events.index([4]) > events.index(
@@ -163,13 +215,39 @@ def test_reads_one_batch_ahead_and_reports(whisper: Whisper) -> None:
     )  # the third batch is not read before the first is done
 
 
-def test_refuses_what_does_not_fit(whisper: Whisper, tiny_whisper) -> None:
+def test_several_batches_at_once_give_the_same(
+    whisper: Whisper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = convert_live(whisper, tmp_path / "ct2")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    one = CTranslate2Decoder(folder, whisper)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    three = CTranslate2Decoder(folder, whisper)
+    done: list[int] = []
+
+    at_once = decode(three, CLIPS, language_token="sv", batch_s=30, on_progress=done.append)
+
+    assert (one.lanes, three.lanes) == (1, 3)
+    assert at_once == decode(one, CLIPS, language_token="sv", batch_s=30)
+    assert sum(done) == len(CLIPS)
+
+
+def test_refuses_what_does_not_fit(decoder: Decoder, opens: Opens, tiny_whisper) -> None:
     with pytest.raises(AudioError, match=r"30\.5 s is longer"):
-        decode(whisper, [CLIPS[1], noise(30.5)], language_token="sv")
-    with pytest.raises(ModelError, match="English-only"):
-        decode(load(str(tiny_whisper("english"))), CLIPS[:1], language_token="sv")
+        decode(decoder, [CLIPS[1], noise(30.5)], language_token="sv")
     with pytest.raises(ModelError, match="no token for language 'se'"):
-        decode(whisper, CLIPS[:1], language_token="se")
+        decode(decoder, CLIPS[:1], language_token="se")
+    english = TransformersDecoder(load(str(tiny_whisper("english"))))
+    with pytest.raises(ModelError, match="English-only"):
+        decode(english, CLIPS[:1], language_token="sv")
+
+
+def test_no_clip_is_heard_in_less_than_its_models_floor() -> None:
+    assert context_frames(1.2, "dynamic") == 200
+    assert context_frames(1.2, "dynamic", floor_s=4.5) == 500
+    assert context_frames(7.7, "dynamic", floor_s=4.5) == 800
+    (batch,) = plan_batches([0.5, 1.5, 2.5], "dynamic", 60, floor_s=3)
+    assert batch.frames == 300
 
 
 @given(

@@ -30,8 +30,9 @@ class DataConfig(Section):
         default=[],
         description="What to train on: Common Voice releases (folder, .tar.gz, or mdc:ID from "
         "Mozilla Data Collective), datasets on the Hub (hf:OWNER/NAME, with :config and @revision "
-        "where needed), CSV/TSV/JSONL manifests, folders of audio with same-named .txt files. Must "
-        "be set; several are joined.",
+        "where needed), CSV/TSV/JSONL manifests, folders of audio with same-named .txt files; long "
+        "recordings with .srt or .vtt subtitles, or a .txt that `model` is aligned with. Must be "
+        "set; several are joined.",
     )
     codec: Codec = Field(
         default="original",
@@ -490,6 +491,11 @@ class TrainConfig(Section):
     def context(self) -> Literal["dynamic", "full"]:
         """Whether the model learns to hear less than 30 s."""
         return "dynamic" if self.packed_share + self.full_share < 1 else "full"
+
+    @property
+    def windows(self) -> bool:
+        """Whether the model learns windows of 30 s with timestamps."""
+        return self.packed_share > 0
 
     @model_validator(mode="after")
     def _shares_leave_room(self) -> "TrainConfig":

@@ -7,49 +7,15 @@ import numpy as np
 from modersmal.audio import SAMPLE_RATE, decode
 from modersmal.config import EvaluateConfig
 from modersmal.corpus import Split
-from modersmal.evaluate.metrics import Score, score
 from modersmal.logmel import HOP_SAMPLES, WINDOW_FRAMES
-from modersmal.whisper.decode import Context, OnProgress, decode_lazily
-from modersmal.whisper.load import Whisper
+from modersmal.whisper.decode import Context, Decoder, OnProgress, decode_lazily, hearing
+from modersmal.whisper.load import Described
 
 _WINDOW_SAMPLES = WINDOW_FRAMES * HOP_SAMPLES
 
 
-def score_model(
-    whisper: Whisper,
-    split: Split,
-    indices: Sequence[int] | None = None,
-    *,
-    language_token: str,
-    config: EvaluateConfig,
-    language: str | None = None,
-    on_progress: OnProgress | None = None,
-) -> Score:
-    """Decode clips of a split (all of them, or those at `indices`) and score the texts.
-
-    `language` is the real one where it borrows `language_token`. `on_progress` is called with
-    the number of clips done since the last call.
-    """
-    chosen = range(len(split)) if indices is None else indices
-    hypotheses = decode_split(
-        whisper,
-        split,
-        chosen,
-        language_token=language_token,
-        config=config,
-        on_progress=on_progress,
-    )
-    return score(
-        [split.texts[index] for index in chosen],
-        hypotheses,
-        [split.speakers[index] for index in chosen],
-        language=language or language_token,
-        config=config,
-    )
-
-
 def decode_split(
-    whisper: Whisper,
+    decoder: Decoder,
     split: Split,
     indices: Sequence[int],
     *,
@@ -60,7 +26,7 @@ def decode_split(
     """Texts of the clips at `indices`, in their order.
 
     A clip of more than 30 s, which dev and test may hold, is decoded in equal parts and their
-    texts are joined.
+    texts are joined. `on_progress` is called with the number of parts done since the last call.
     """
     parts = _parts(split.durations_s[list(indices)])
 
@@ -74,11 +40,11 @@ def decode_split(
         ]
 
     hypotheses = decode_lazily(
-        whisper,
+        decoder,
         [(stop - start) / SAMPLE_RATE for _, start, stop in parts],
-        read,
+        hearing(read, decoder),
         language_token=language_token,
-        context=context_for(whisper, config),
+        context=context_for(decoder.model, config),
         batch_s=config.batch_s,
         beams=config.beams,
         on_progress=on_progress,
@@ -89,12 +55,12 @@ def decode_split(
     return [" ".join(filter(None, pieces)) for pieces in texts]
 
 
-def context_for(whisper: Whisper, config: EvaluateConfig) -> Context:
+def context_for(model: Described, config: EvaluateConfig) -> Context:
     """The context in which to score a model: short ones only if it was trained on them.
 
     A stock Whisper has seen nothing but 30 s windows, and makes things up on less.
     """
-    return "dynamic" if config.context == whisper.context == "dynamic" else "full"
+    return "dynamic" if config.context == model.context == "dynamic" else "full"
 
 
 def _parts(durations_s: np.ndarray) -> list[tuple[int, int, int]]:

@@ -3,12 +3,11 @@
 What a score depends on is stored with it, and scores that differ in it are not compared.
 """
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
-
-import torch
+from typing import Any
 
 from modersmal import store
 from modersmal.config import EvaluateConfig
@@ -30,9 +29,8 @@ from modersmal.evaluate.table import render
 from modersmal.language import Language, resolve
 from modersmal.progress import progress
 from modersmal.whisper.convert import model_hash
-from modersmal.whisper.load import load
-
-Device = Literal["auto", "cpu", "cuda", "mps"]
+from modersmal.whisper.decoders import Device, open_decoder
+from modersmal.whisper.load import locate
 
 
 @dataclass(frozen=True)
@@ -144,13 +142,13 @@ def _open(
 def _from_model(
     model: str, tasks: list[_Task], config: EvaluateConfig, device: Device, offline: bool
 ) -> list[Scored]:
-    place, precision = _placement(device)
-    whisper = load(model, device=place, dtype=precision, offline=offline)
+    decoder = open_decoder(model, device=device, engine=config.engine, offline=offline, say=_say)
     system = System(
         name=model,
-        model_hash=model_hash(whisper.folder),
-        context=context_for(whisper, config),
-        precision=str(precision).removeprefix("torch."),
+        model_hash=model_hash(locate(model, offline=offline)),
+        context=context_for(decoder.model, config),
+        precision=decoder.precision,
+        engine=decoder.engine,
     )
     texts = []
     clips = sum(len(task.split) for task in tasks)
@@ -158,7 +156,7 @@ def _from_model(
         for task in tasks:
             texts.append(
                 decode_split(
-                    whisper,
+                    decoder,
                     task.split,
                     range(len(task.split)),
                     language_token=task.language.token,
@@ -214,13 +212,5 @@ def _write_clips(output: Path, tasks: list[_Task], results: list[Scored]) -> lis
     return written
 
 
-def _placement(device: Device) -> tuple[str, torch.dtype]:
-    """Where to decode and in what precision: float16 on GPUs, float32 elsewhere."""
-    if device not in get_args(Device):
-        raise RecipeError(f"device {device!r} is none of {', '.join(get_args(Device))}")
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if device == "auto":
-        device = "cuda" if there["cuda"] else "mps" if there["mps"] else "cpu"
-    if not there.get(device, True):
-        raise RecipeError(f"there is no {device} device here; `modersmal doctor` says why")
-    return device, torch.float16 if device == "cuda" else torch.float32
+def _say(sentence: str) -> None:
+    print(f"modersmal: {sentence}", file=sys.stderr)

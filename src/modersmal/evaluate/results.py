@@ -12,13 +12,15 @@ from modersmal.evaluate.significance import Difference, rate_difference
 class System:
     """What was scored: a model, or a file of another system's output.
 
-    `context` and `precision` are those that the model was decoded in.
+    `context` and `precision` are those that the model was decoded in, `engine` what decoded it.
+    They may differ between scores that are compared: in full precision they write the same text.
     """
 
     name: str
     model_hash: str | None = None
     context: str | None = None
     precision: str | None = None
+    engine: str | None = None
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,9 @@ def _footnote(scored: Scored) -> str:
     what = "words" if score.metric == "wer" else "characters"
     by = score.intervals_by
     reason = "" if by == "speaker" else " (fewer than 5 speakers are known)"
-    how = f"; context {scored.system.context}" if scored.system.context else ""
+    system = scored.system
+    how = f"; context {system.context}" if system.context else ""
+    how += f", {system.engine} in {system.precision}" if system.engine else ""
     return (
         f"{score.metric.upper()} decides: {score.deciding.reference_units:,} {what} in "
         f"{score.clips:,} clips, normaliser {score.normaliser}; intervals by {by}{reason}{how}."

@@ -42,7 +42,7 @@ def training_parts(
     dev_s = lengths_s.get("dev")
     if decoding and dev_s is not None:
         dev_s = dev_s[dev_s <= WINDOW_S]
-        each_s = decoding.seconds(evenly(dev_s, min(config.dev_clips, len(dev_s))))
+        each_s = decoding.seconds(evenly(dev_s, min(config.dev_clips or TYPICAL_CLIPS, len(dev_s))))
         parts.append(Part("score dev", len(dev_scores(config)) + config.mixtures, each_s))
         outside_s -= decoding.seconds(training.dev_s)
     # The last checkpoint was written at the end of what was measured, too.

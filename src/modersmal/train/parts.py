@@ -45,7 +45,12 @@ def set_up(recipe: Recipe, corpus: Corpus, device: torch.device, ranks: Ranks) -
     config, token = recipe.train, corpus.language_token
     split = corpus.split("train")
     # From here on it is scored, and at last saved, as a model for the context it learns.
-    whisper = replace(load(recipe.model, device=device), context=config.context)
+    whisper = replace(
+        load(recipe.model, device=device),
+        context=config.context,
+        context_floor_s=config.context_floor_s,
+        windows=config.windows,
+    )
     check_model(whisper)
     freeze(whisper.model, encoder=config.freeze_encoder)
     examples = find_examples(split, whisper, token)
@@ -103,13 +108,15 @@ def choose_dev(recipe: Recipe, corpus: Corpus) -> DevSet | None:
     if "dev" not in corpus.splits or not len(corpus.split("dev")):
         say("The corpus has no dev split: the last step's model is kept, unscored")
         return None
-    return DevSet.choose(
+    dev = DevSet.choose(
         corpus.split("dev"),
         recipe.train.dev_clips,
         language=corpus.language,
         language_token=corpus.language_token,
         config=recipe.evaluate,
     )
+    say(str(dev))
+    return dev
 
 
 def _learner(

@@ -13,7 +13,7 @@ from ctranslate2.converters.transformers import WhisperLoader
 from transformers import WhisperFeatureExtractor
 
 from modersmal import store
-from modersmal.errors import ModelError
+from modersmal.errors import ConversionError, ModelError
 from modersmal.store.workspace import cache_folder
 from modersmal.whisper.load import Whisper, load
 
@@ -31,7 +31,8 @@ def cached_ctranslate2(folder: Path, quantization: Quantization = "float32") -> 
     """Folder with the model in `folder` as CTranslate2 reads it, converted if it is not yet.
 
     Raises:
-        ModelError: it is not a Whisper, or its parts do not fit.
+        ModelError: it is not a Whisper, or its parts do not fit; ConversionError: CTranslate2
+            cannot take it.
         StoreError: the cache cannot be written.
     """
     cache = cache_folder() / "ctranslate2"
@@ -60,6 +61,8 @@ def to_ctranslate2(model: str, to: Path, quantization: Quantization = "float32")
         draft = Path(tempfile.mkdtemp(prefix=".converting-", dir=to.parent))
         try:
             _convert(whisper, draft / "model", quantization)
+            whisper.tokenizer.save(str(draft / "model" / "tokenizer.json"))
+            WhisperFeatureExtractor(feature_size=whisper.mels).save_pretrained(draft / "model")
             try:
                 os.replace(draft / "model", to)
             except OSError:
@@ -67,6 +70,18 @@ def to_ctranslate2(model: str, to: Path, quantization: Quantization = "float32")
                     raise
         finally:
             shutil.rmtree(draft, ignore_errors=True)
+    return to
+
+
+def convert_live(whisper: Whisper, to: Path) -> Path:
+    """Convert weights as they are now into the folder `to`, in float32, for CTranslate2 alone.
+
+    Raises:
+        ConversionError: CTranslate2 cannot take them.
+        StoreError: `to` cannot be written.
+    """
+    with store.writing(to):
+        _convert(whisper, to, "float32")
     return to
 
 
@@ -97,9 +112,7 @@ def _convert(whisper: Whisper, folder: Path, quantization: Quantization) -> None
     try:
         _LoadedConverter(whisper).convert(str(folder), quantization=quantization)
     except (ValueError, RuntimeError) as error:
-        raise ModelError(f"{whisper.name} does not convert to CTranslate2: {error}") from error
-    whisper.tokenizer.save(str(folder / "tokenizer.json"))
-    WhisperFeatureExtractor(feature_size=whisper.mels).save_pretrained(folder)
+        raise ConversionError(f"{whisper.name} does not convert to CTranslate2: {error}") from error
 
 
 def _remove_abandoned(cache: Path) -> None:

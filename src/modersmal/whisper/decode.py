@@ -1,45 +1,41 @@
-"""Decode clips in batches with `transformers`: what training is scored on.
+"""Decode clips in batches, through whatever engine is at hand: what models are scored on.
 
 Clips are sorted by length and batched with those that share their context, so what is decoded for
 a clip depends on the clip alone. The encoder runs once per batch, over as many frames as the clips
-need, and the decoder keeps its keys and values.
+need.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
-import torch
 from torch import Tensor
-from transformers import (
-    GenerationConfig,
-    GenerationMixin,
-    LogitsProcessor,
-    LogitsProcessorList,
-    WhisperTimeStampLogitsProcessor,
-)
-from transformers.modeling_outputs import BaseModelOutput
 
 from modersmal.audio import SAMPLE_RATE
 from modersmal.errors import AudioError
 from modersmal.language import MAX_TOKENS
 from modersmal.logmel import FRAMES_PER_S, HOP_SAMPLES, WINDOW_FRAMES, clip_features
-from modersmal.whisper.load import Whisper
-from modersmal.whisper.tokens import prompt_ids, special_ids, text_of
+from modersmal.whisper.load import CONTEXT_FLOOR_S, Described
+from modersmal.whisper.tokens import prompt_ids, text_of
 
 Context = Literal["dynamic", "full"]
 Read = Callable[[list[int]], list[np.ndarray]]
 OnProgress = Callable[[int], None]
 
 WINDOW_S = WINDOW_FRAMES / FRAMES_PER_S
-CONTEXT_FLOOR_S = 2
 CONTEXT_STEP_S = 1
+BATCH_S = 240.0
 # People speak below 8 tokens a second, and scripts of many bytes a letter stay below 20: what
 # runs longer is a loop, and would cost up to 448 steps for a clip of one second.
 TOKEN_FLOOR = 32
 TOKENS_PER_S = 24
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -48,12 +44,54 @@ class Hypothesis:
 
     `tokens` are the generated ids, timestamps included, without prompt and end-of-text;
     `avg_logprob` is the mean natural logarithm of their probabilities, end-of-text included; None
-    with beams, for which `generate` would keep the scores of the whole vocabulary.
+    with beams.
     """
 
     text: str
     tokens: tuple[int, ...]
     avg_logprob: float | None
+
+
+@dataclass(frozen=True)
+class Search:
+    """How texts are looked for. `prompt` is what the decoder is given before it writes; at most
+    `most_tokens` are written, end-of-text included."""
+
+    prompt: list[int]
+    beams: int
+    timestamps: bool
+    most_tokens: int
+
+
+@dataclass(frozen=True)
+class Written:
+    """Ids that were written, without prompt and end-of-text, and the mean of their logarithms."""
+
+    tokens: list[int]
+    avg_logprob: float | None
+
+
+class Decoder(Protocol):
+    """A model in an engine that decodes it.
+
+    `precision` is the name of the number format; `lanes` batches are decoded at once, each in a
+    thread of its own where they are more than one; features lie on `device`, a torch device.
+    """
+
+    @property
+    def engine(self) -> str: ...
+    @property
+    def model(self) -> Described: ...
+    @property
+    def precision(self) -> str: ...
+    @property
+    def device(self) -> str: ...
+    @property
+    def lanes(self) -> int: ...
+
+    def write(self, features: Tensor, search: Search) -> list[Written]:
+        """Decode log-mel features (clips, mels, frames), float32."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -64,13 +102,16 @@ class Batch:
     frames: int
 
 
+Hear = Callable[[Batch], Tensor]
+
+
 def decode(
-    whisper: Whisper,
+    decoder: Decoder,
     clips: Sequence[np.ndarray],
     *,
     language_token: str | None,
     context: Context = "dynamic",
-    batch_s: float = 120.0,
+    batch_s: float = BATCH_S,
     beams: int = 1,
     timestamps: bool = False,
     on_progress: OnProgress | None = None,
@@ -85,9 +126,9 @@ def decode(
         ModelError: the model has no such language token.
     """
     return decode_lazily(
-        whisper,
+        decoder,
         [len(clip) / SAMPLE_RATE for clip in clips],
-        lambda numbers: [clips[number] for number in numbers],
+        hearing(lambda numbers: [clips[number] for number in numbers], decoder),
         language_token=language_token,
         context=context,
         batch_s=batch_s,
@@ -97,40 +138,51 @@ def decode(
     )
 
 
+def hearing(read: Read, decoder: Decoder) -> Hear:
+    """Hear clips by their samples, which `read` takes numbers of clips for."""
+    return lambda batch: clip_features(
+        read(batch.clips), decoder.model.mels, batch.frames, decoder.device
+    )
+
+
 def decode_lazily(
-    whisper: Whisper,
+    decoder: Decoder,
     durations_s: Sequence[float],
-    read: Read,
+    hear: Hear,
     *,
     language_token: str | None,
     context: Context = "dynamic",
-    batch_s: float = 120.0,
+    batch_s: float = BATCH_S,
     beams: int = 1,
     timestamps: bool = False,
     on_progress: OnProgress | None = None,
 ) -> list[Hypothesis]:
-    """Like `decode`, for clips that are read when their turn comes.
+    """Like `decode`, for clips that are heard when their turn comes.
 
-    `read` takes numbers of clips and returns their samples; it runs in another thread, one batch
-    ahead of the model.
+    `hear` gives the features (clips, mels, frames) of a batch; it runs in other threads, ahead of
+    the model.
     """
-    plan = plan_batches(durations_s, context, batch_s)
-    prompt = prompt_ids(whisper.vocabulary, language_token, timestamps)
-    hypotheses: dict[int, Hypothesis] = {}
-    was_training = whisper.model.training
-    whisper.model.eval()
-    try:
-        for batch, clips in _read_ahead(plan, read):
-            decoded = _decode_batch(whisper, clips, batch.frames, prompt, beams, timestamps)
-            hypotheses.update(zip(batch.clips, decoded, strict=True))
-            if on_progress:
-                on_progress(len(clips))
-    finally:
-        whisper.model.train(was_training)
-    return [hypotheses[number] for number in range(len(durations_s))]
+    plan = plan_batches(durations_s, context, batch_s, decoder.model.context_floor_s)
+    prompt = prompt_ids(decoder.model.vocabulary, language_token, timestamps)
+
+    def write(batch: Batch, features: Tensor) -> list[Written]:
+        cap = token_cap(batch.frames, len(prompt))
+        return decoder.write(features, Search(prompt, beams, timestamps, cap))
+
+    written: dict[int, Written] = {}
+    for batch, found in _decoded(plan, hear, write, decoder.lanes):
+        written.update(zip(batch.clips, found, strict=True))
+        if on_progress:
+            on_progress(len(batch.clips))
+    return [_hypothesis(decoder.model, written[number]) for number in range(len(durations_s))]
 
 
-def plan_batches(durations_s: Sequence[float], context: Context, batch_s: float) -> list[Batch]:
+def plan_batches(
+    durations_s: Sequence[float],
+    context: Context,
+    batch_s: float,
+    floor_s: float = CONTEXT_FLOOR_S,
+) -> list[Batch]:
     """Group clips by context, the longest first, so that too large a batch fails at once.
 
     Raises:
@@ -138,7 +190,7 @@ def plan_batches(durations_s: Sequence[float], context: Context, batch_s: float)
     """
     by_context: dict[int, list[int]] = {}
     for number in sorted(range(len(durations_s)), key=lambda number: -durations_s[number]):
-        frames = context_frames(durations_s[number], context)
+        frames = context_frames(durations_s[number], context, floor_s)
         by_context.setdefault(frames, []).append(number)
     batches = []
     for frames, numbers in by_context.items():
@@ -147,21 +199,22 @@ def plan_batches(durations_s: Sequence[float], context: Context, batch_s: float)
     return batches
 
 
-def context_frames(duration_s: float, context: Context) -> int:
-    """Log-mel frames that the encoder sees of a clip: whole seconds, or always 30 s.
+def context_frames(duration_s: float, context: Context, floor_s: float = CONTEXT_FLOOR_S) -> int:
+    """Log-mel frames that the encoder sees of a clip: whole seconds from `floor_s` up, or always
+    30 s.
 
     Raises:
         AudioError: it is longer than 30 s.
     """
-    if round(duration_s * SAMPLE_RATE) > WINDOW_FRAMES * HOP_SAMPLES:
+    samples = round(duration_s * SAMPLE_RATE)
+    if samples > WINDOW_FRAMES * HOP_SAMPLES:
         raise AudioError(
             f"a clip of {duration_s:.1f} s is longer than Whisper's window of {WINDOW_S:g} s"
         )
     if context == "full":
         return WINDOW_FRAMES
-    samples = round(duration_s * SAMPLE_RATE)
-    steps = -(-samples // (CONTEXT_STEP_S * SAMPLE_RATE))
-    return max(CONTEXT_FLOOR_S, steps * CONTEXT_STEP_S) * FRAMES_PER_S
+    steps = max(-(-samples // (CONTEXT_STEP_S * SAMPLE_RATE)), math.ceil(floor_s / CONTEXT_STEP_S))
+    return steps * CONTEXT_STEP_S * FRAMES_PER_S
 
 
 def token_cap(frames: int, prompt_length: int) -> int:
@@ -170,110 +223,36 @@ def token_cap(frames: int, prompt_length: int) -> int:
     return min(wanted, MAX_TOKENS - prompt_length)
 
 
-def _read_ahead(plan: list[Batch], read: Read) -> Iterator[tuple[Batch, list[np.ndarray]]]:
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        coming = [pool.submit(read, batch.clips) for batch in plan[:1]]
-        for place, batch in enumerate(plan):
-            clips = coming.pop().result()
-            coming = [pool.submit(read, later.clips) for later in plan[place + 1 : place + 2]]
-            yield batch, clips
+def _decoded(
+    plan: list[Batch],
+    hear: Hear,
+    write: Callable[[Batch, Tensor], list[Written]],
+    lanes: int,
+) -> Iterator[tuple[Batch, list[Written]]]:
+    """Batches and what was written, in order; with one lane, in the caller's own thread."""
+    if lanes == 1:
+        heard = _ahead(lambda batch: (batch, hear(batch)), plan, 1)
+        return ((batch, write(batch, features)) for batch, features in heard)
+    return _ahead(lambda batch: (batch, write(batch, hear(batch))), plan, lanes)
 
 
-def _decode_batch(
-    whisper: Whisper,
-    clips: list[np.ndarray],
-    frames: int,
-    prompt: list[int],
-    beams: int,
-    timestamps: bool,
-) -> list[Hypothesis]:
-    """Decode one batch; in halves where the GPU's memory does not hold it."""
+def _ahead(
+    work: Callable[[_Item], _Result], items: Iterable[_Item], workers: int
+) -> Iterator[_Result]:
+    """Results in order, `workers` of which are being worked on while the caller has one."""
+    pool = ThreadPoolExecutor(max_workers=workers)
+    coming: deque[Future[_Result]] = deque()
     try:
-        return _generate(whisper, clips, frames, prompt, beams, timestamps)
-    except torch.OutOfMemoryError:
-        if len(clips) == 1:
-            raise
-    torch.cuda.empty_cache()
-    middle = len(clips) // 2
-    return [
-        hypothesis
-        for half in (clips[:middle], clips[middle:])
-        for hypothesis in _decode_batch(whisper, half, frames, prompt, beams, timestamps)
-    ]
+        for item in items:
+            coming.append(pool.submit(work, item))
+            if len(coming) > workers:
+                yield coming.popleft().result()
+        while coming:
+            yield coming.popleft().result()
+    finally:  # who is interrupted does not wait for what nobody will hear
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
-@torch.inference_mode()
-def _generate(
-    whisper: Whisper,
-    clips: list[np.ndarray],
-    frames: int,
-    prompt: list[int],
-    beams: int,
-    timestamps: bool,
-) -> list[Hypothesis]:
-    model, device = whisper.model, whisper.device
-    features = clip_features(clips, whisper.mels, frames, str(device)).to(model.dtype)
-    encoded: BaseModelOutput = model.model.encoder(features)
-    settings = _settings(whisper, len(prompt), frames, beams)
-    processors = LogitsProcessorList()
-    if timestamps:
-        processors.append(WhisperTimeStampLogitsProcessor(whisper.generation, len(prompt)))
-    chosen = _ChosenLogprobs()
-    if beams == 1:
-        processors.append(chosen)
-    # Whisper's own `generate` pads to 30 s; this is the loop beneath it.
-    output: Any = GenerationMixin.generate(
-        cast(Any, model),
-        generation_config=settings,
-        logits_processor=processors,
-        encoder_outputs=encoded,
-        attention_mask=torch.ones(len(clips), frames, dtype=torch.long, device=device),
-        decoder_input_ids=torch.tensor([prompt] * len(clips), device=device),
-    )
-    generated = output.sequences[:, len(prompt) :].tolist()
-    logprobs = chosen.means(generated, whisper) if beams == 1 else [None] * len(clips)
-    return [
-        _hypothesis(whisper, ids, logprob) for ids, logprob in zip(generated, logprobs, strict=True)
-    ]
-
-
-def _settings(whisper: Whisper, prompt_length: int, frames: int, beams: int) -> GenerationConfig:
-    ids = special_ids(whisper.vocabulary)
-    return GenerationConfig(
-        max_length=prompt_length + token_cap(frames, prompt_length),
-        num_beams=beams,
-        do_sample=False,
-        use_cache=True,
-        bos_token_id=ids.end,
-        eos_token_id=ids.end,
-        pad_token_id=ids.end,
-        decoder_start_token_id=ids.start,
-        suppress_tokens=whisper.generation.suppress_tokens,
-        begin_suppress_tokens=whisper.generation.begin_suppress_tokens,
-        return_dict_in_generate=True,
-    )
-
-
-class _ChosenLogprobs(LogitsProcessor):
-    """Keeps the log-probability of the token that greedy search takes, and changes nothing."""
-
-    def __init__(self) -> None:
-        self.steps: list[Tensor] = []
-
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        self.steps.append(scores.amax(-1) - scores.logsumexp(-1))
-        return scores
-
-    def means(self, generated: list[list[int]], whisper: Whisper) -> list[float]:
-        """Mean per row, up to its first end-of-text."""
-        end = special_ids(whisper.vocabulary).end
-        rows = torch.stack(self.steps, dim=1).tolist()
-        lengths = [ids.index(end) + 1 if end in ids else len(ids) for ids in generated]
-        return [sum(row[:length]) / length for row, length in zip(rows, lengths, strict=True)]
-
-
-def _hypothesis(whisper: Whisper, ids: list[int], avg_logprob: float | None) -> Hypothesis:
-    end = special_ids(whisper.vocabulary).end
-    tokens = ids[: ids.index(end)] if end in ids else ids
-    text = text_of(whisper.tokenizer, whisper.vocabulary, tokens)
-    return Hypothesis(text, tuple(tokens), avg_logprob)
+def _hypothesis(model: Described, written: Written) -> Hypothesis:
+    text = text_of(model.tokenizer, model.vocabulary, written.tokens)
+    return Hypothesis(text, tuple(written.tokens), written.avg_logprob)

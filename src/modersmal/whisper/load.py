@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
@@ -28,6 +28,7 @@ from modersmal.whisper.tokens import special_ids
 
 BUNDLED = "bundled"
 CARD_FILE = "modersmal.json"
+CONTEXT_FLOOR_S = 2.0  # of models whose card does not say it
 _WEIGHTS = "model.safetensors"
 _WEIGHTS_INDEX = "model.safetensors.index.json"
 _POSITIONS = 1500
@@ -39,13 +40,34 @@ _HUB_FILES = [
 ]  # fmt: skip
 
 
+class Described(Protocol):
+    """What decoding needs to know of a model beside its weights.
+
+    `context` is "dynamic" where it was trained on less than 30 s at a time, down to
+    `context_floor_s` seconds; "full" needs padding. `windows` says that it was trained on full
+    windows with timestamps, too.
+    """
+
+    @property
+    def tokenizer(self) -> Tokenizer: ...
+    @property
+    def vocabulary(self) -> Vocabulary: ...
+    @property
+    def mels(self) -> int: ...
+    @property
+    def context(self) -> str: ...
+    @property
+    def context_floor_s(self) -> float: ...
+    @property
+    def windows(self) -> bool: ...
+
+
 @dataclass(frozen=True)
 class Whisper:
-    """A Whisper with all that belongs to it.
+    """A Whisper with all that belongs to it; see `Described`.
 
     `name` is what it was asked for as; `language` the language it was fine-tuned for, if
     modersmal did so, and `base` the name of the model that this started from (its own otherwise).
-    `context` is "dynamic" where it was trained on less than 30 s at a time; "full" needs padding.
     """
 
     model: WhisperForConditionalGeneration
@@ -58,6 +80,8 @@ class Whisper:
     language: Language | None = None
     base: str = ""
     context: str = "full"
+    context_floor_s: float = CONTEXT_FLOOR_S
+    windows: bool = False
 
     @property
     def device(self) -> torch.device:
@@ -101,6 +125,46 @@ def load(
         language=card.language,
         base=card.base or model,
         context=card.context,
+        context_floor_s=card.context_floor_s,
+        windows=card.windows,
+    )
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a model's files say of it, its weights aside; see `Described`."""
+
+    name: str
+    folder: Path
+    tokenizer: Tokenizer
+    vocabulary: Vocabulary
+    mels: int
+    context: str
+    context_floor_s: float
+    windows: bool
+    language: Language | None
+
+
+def describe(model: str, *, offline: bool = False) -> Description:
+    """Read and check what `load` would, but for the weights.
+
+    Raises:
+        ModelError: missing, not a Whisper, or parts that do not fit.
+        HubError: the Hub cannot be reached, or refuses.
+    """
+    folder = locate(model, offline=offline)
+    config, card = _config(folder, model), read_card(folder)
+    vocabulary = Vocabulary.of_size(config.vocab_size)
+    return Description(
+        name=model,
+        folder=folder,
+        tokenizer=_tokenizer(folder, model, vocabulary),
+        vocabulary=vocabulary,
+        mels=config.num_mel_bins,
+        context=card.context,
+        context_floor_s=card.context_floor_s,
+        windows=card.windows,
+        language=card.language,
     )
 
 
@@ -139,11 +203,16 @@ def locate(model: str, *, offline: bool = False) -> Path:
 
 @dataclass(frozen=True)
 class Card:
-    """What `modersmal.json` says of a model that modersmal trained; nothing of a stock Whisper."""
+    """What `modersmal.json` says of a model that modersmal trained; nothing of a stock Whisper.
+
+    See `Described` for what the last three mean.
+    """
 
     language: Language | None = None
     base: str | None = None
     context: str = "full"
+    context_floor_s: float = CONTEXT_FLOOR_S
+    windows: bool = False
 
 
 def read_card(folder: Path) -> Card:
@@ -154,7 +223,18 @@ def read_card(folder: Path) -> Card:
     language = None
     if "language" in table:
         language = resolve(table["language"], table.get("language_token"))
-    return Card(language, table.get("base"), table.get("context", "full"))
+    floor_s = table.get("context_floor_s", CONTEXT_FLOOR_S)
+    if not isinstance(floor_s, int | float) or not 0 < floor_s <= _POSITIONS / 50:
+        raise ModelError(
+            f"{CARD_FILE} of {folder} says context_floor_s is {floor_s!r}; it is from 0 to 30 s"
+        )
+    return Card(
+        language,
+        table.get("base"),
+        table.get("context", "full"),
+        float(floor_s),
+        bool(table.get("windows", False)),
+    )
 
 
 def _from_store(url: str) -> Path:

@@ -69,6 +69,8 @@ def card(whisper: Whisper, language: Language | None) -> dict[str, Any]:
         "base": whisper.base or whisper.name,
         "vocabulary": whisper.vocabulary.value,
         "context": whisper.context,
+        **({"context_floor_s": whisper.context_floor_s} if whisper.context == "dynamic" else {}),
+        "windows": whisper.windows,
         "versions": {
             "modersmal": __version__,
             **{package: metadata.version(package) for package in ("torch", "transformers")},
