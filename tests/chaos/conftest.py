@@ -25,7 +25,9 @@ def settings(tiny_whisper):
         "model": str(tiny_whisper(terse=True)),
         "train": {
             "max_steps": STEPS, "batch_s": 4.0, "save_every": 1, "evaluate_every": 5,
-            "dev_clips": 2, "device": "cpu", "learning_rate": 1e-3, "full_share": 0.0, "packed_share": 0.0,
+            "dev_clips": 2, "device": "cpu", "learning_rate": 1e-3, "full_share": 0.13,
+            "packed_share": 0.3, "timestamp_share": 0.3, "prompt_share": 0.5,
+            "silence_share": 0.1, "augment": {"speed_share": 0.5, "noise_share": 0.5},
             "context_floor_s": 1.0, "context_step_s": 0.5,
         },
     }  # fmt: skip

@@ -28,8 +28,8 @@ def settings(model):
         "model": str(model),
         "train": {
             "max_steps": STEPS, "batch_s": 6.0, "save_every": 30, "evaluate_every": 30,
-            "dev_clips": 2, "device": "cpu", "learning_rate": 1e-3, "full_share": 0.13,
-            "packed_share": 0.3, "timestamp_share": 0.3, "prompt_share": 0.5,
+            "dev_clips": 2, "device": "cpu", "learning_rate": 1e-3, "full_share": 0.04,
+            "packed_share": 0.2, "timestamp_share": 0.3, "prompt_share": 0.5,
             "silence_share": 0.1, "augment": {"speed_share": 0.5, "noise_share": 0.5},
             "context_floor_s": 1.0, "context_step_s": 0.5, "warmup_steps": 10,
         },

@@ -23,11 +23,13 @@ class StepReport:
 
     `padding_share` is that of what the encoder saw in which no clip was; in windows, where pauses
     are meant, `packing_efficiency` is the rest. Tokens are those that are learned.
-    `loader_wait_share` is how much of the step training waited for its clips to be read.
+    `loader_wait_share` is how much of the step training waited for its clips to be read, `seconds`
+    what all steps have taken since the start of this session.
     """
 
     step: int
     epoch: float
+    seconds: float
     loss: float
     learning_rate: float
     gradient_norm: float
@@ -62,7 +64,7 @@ class Account:
     ) -> None:
         self._heartbeat, self._on_step = heartbeat, on_step
         self._batches_per_epoch = batches_per_epoch
-        self._settled_s = float("-inf")
+        self._settled_s, self._seconds = float("-inf"), 0.0
         self.smooth_loss: float | None = None
 
     def settle(self, taken: Taken, log: MetricsLog) -> float:
@@ -70,7 +72,7 @@ class Account:
         loss = taken.result.loss
         now_s = time.monotonic()
         took_s = now_s - max(taken.began_s, self._settled_s)
-        self._settled_s = now_s
+        self._settled_s, self._seconds = now_s, self._seconds + took_s
         report = self._report(taken, took_s)
         log.write(**{name: value for name, value in vars(report).items() if value is not None})
         self._heartbeat.step(
@@ -92,6 +94,7 @@ class Account:
         return StepReport(
             step=taken.step,
             epoch=taken.step / self._batches_per_epoch,
+            seconds=self._seconds,
             loss=taken.result.loss,
             learning_rate=taken.learning_rate,
             gradient_norm=taken.result.gradient_norm,
