@@ -129,6 +129,18 @@ def test_a_room_adds_echoes_that_fade_and_does_not_delay():
     assert level_db(0.05) - level_db(0.2) == pytest.approx(60 * 0.15 / 0.3, abs=3)
 
 
+@pytest.mark.parametrize("seconds", [0.05, 1.0, 5.0])
+@pytest.mark.parametrize("echo_s", [0.1, 1.5])
+def test_a_clip_in_a_room_is_a_click_in_it_for_each_sample(seconds, echo_s):
+    room = {"reverberation_share": 1.0, "reverberation_s": [echo_s, echo_s]}
+    click = np.zeros(2 * RATE, dtype=np.float32)
+    click[0] = 1
+    clip = np.random.default_rng(0).standard_normal(int(seconds * RATE)).astype(np.float32)
+    after = heard(clip, **room)
+    expected = np.convolve(clip, heard(click, **room)[: int(echo_s * RATE)])[: len(clip)]
+    assert after / rms(after) == pytest.approx(expected / rms(expected), abs=1e-3)
+
+
 def test_gain_stays_within_its_bounds_and_below_full_scale():
     quiet, loud = tone(0.1), 9 * tone(0.1)
     gains = [rms(heard(quiet, row, gain_db=6.0)) / rms(quiet) for row in range(200)]

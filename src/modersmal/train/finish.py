@@ -17,6 +17,7 @@ from modersmal.train.candidates import CANDIDATES, Candidates, Choice, Scores
 from modersmal.train.checkpoint import Checkpoints, State
 from modersmal.train.dev import DevScore, DevSet
 from modersmal.train.heartbeat import HeartbeatWriter
+from modersmal.train.learner import Learner
 from modersmal.train.pace import Pace
 from modersmal.train.parts import Parts
 from modersmal.train.say import say
@@ -124,6 +125,7 @@ def finish(state: State, checkpoints: Checkpoints, run: Path, ending: Ending) ->
     parts = ending.parts
     whisper, corpus = parts.learner.whisper, parts.corpus
     scores = Scores(run / CANDIDATES, parts.identity)
+    _forget_how_to_learn(parts.learner)
     score = partial(ending.score, state.step)
     choice = Candidates(state, parts, checkpoints, scores, score).choose()
     _say_why(choice)
@@ -154,6 +156,12 @@ def finish(state: State, checkpoints: Checkpoints, run: Path, ending: Ending) ->
         weights=choice.weights,
         rates=choice.rates,
     )
+
+
+def _forget_how_to_learn(learner: Learner) -> None:
+    """Free gradients and moments: other weights, to be mixed, take their room."""
+    learner.optimizer.zero_grad(set_to_none=True)
+    learner.optimizer.state.clear()
 
 
 def _say_why(choice: Choice) -> None:

@@ -9,11 +9,12 @@ import soxr
 
 from modersmal.audio import CHUNK_S, SAMPLE_RATE
 from modersmal.config import AugmentConfig
-from modersmal.train.noise import coloured_noise, fast_length, rms
+from modersmal.train.noise import coloured_noise, rms
 from modersmal.train.streams import stream
 
 _SPEED, _NOISE, _ROOM, _GAIN = 11, 12, 13, 14  # what the random streams are for
 _NEAR_DB, _FAR_DB = 12.0, 0.0  # the voice itself against its echoes
+_BLOCK = 2**14  # samples of a Fourier transform that fits a core's cache
 _FAINT = 1e-9  # instead of nothing, to divide by
 _FIRST_ECHO_S = 0.003
 _DECAY_DB = 60.0  # over the reverberation time, by its definition
@@ -88,10 +89,21 @@ def _in_room(samples: np.ndarray, echo_s: float, random: np.random.Generator) ->
     room = np.zeros(len(times) + 1, dtype=np.float32)
     room[0] = 1
     room[1:] = echoes * np.float32(strength / max(rms(echoes) * len(echoes) ** 0.5, _FAINT))
-    size = fast_length(len(samples) + len(room))
-    product = np.fft.rfft(samples, size) * np.fft.rfft(room, size)
-    heard = np.fft.irfft(product, size)[: len(samples)].astype(np.float32, copy=False)
+    heard = _convolved(samples, room)
     return heard * np.float32(rms(samples) / max(rms(heard), _FAINT))
+
+
+def _convolved(samples: np.ndarray, room: np.ndarray) -> np.ndarray:
+    """Their convolution, as long as `samples`: in blocks, which are faster than all at once."""
+    size = max(_BLOCK, 1 << (2 * len(room)).bit_length())
+    hop = size - len(room) + 1
+    blocks = np.zeros((-(-len(samples) // hop), hop), dtype=np.float32)
+    blocks.ravel()[: len(samples)] = samples
+    heard = np.zeros(blocks.size + len(room), dtype=np.float32)
+    spread = np.fft.irfft(np.fft.rfft(blocks, size) * np.fft.rfft(room, size), size)
+    for place, block in enumerate(spread):
+        heard[place * hop : place * hop + size] += block
+    return heard[: len(samples)]
 
 
 def _louder(samples: np.ndarray, gain_db: float) -> np.ndarray:
