@@ -7,6 +7,7 @@ from modersmal.rehearse.measure import Decoding, Training
 from modersmal.rehearse.result import Part
 from modersmal.rehearse.standin import Steps, evenly
 from modersmal.train.checkpoint import Best, Name, Retention
+from modersmal.train.dev import TYPICAL_CLIPS
 from modersmal.whisper.decode import WINDOW_S
 
 
