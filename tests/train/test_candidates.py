@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from modersmal.config import EvaluateConfig, parse_recipe
 from modersmal.corpus import Corpus
-from modersmal.errors import Stopped
+from modersmal.errors import RecipeError, Stopped
 from modersmal.store.remote import Remote
 from modersmal.train.checkpoint import Checkpoints
 from modersmal.train.dev import DevSet
@@ -187,6 +187,15 @@ def test_without_dev_the_last_step_is_the_model(model, tiny_corpus, tmp_path):
     result = train(recipe(model), tiny_corpus(dev=0), run)
     assert (result.weights, result.dev, result.rates) == ("step 7", None, {})
     assert equal(weights(run / "model"), checkpoint(run, 7))
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [({"interpolate": [1.0]}, "between 0 and 1"), ({"lora": {"targets": ["proj_out"]}}, "q_proj")],
+)
+def test_what_makes_no_sense_is_refused(keys, said):
+    with pytest.raises(RecipeError, match=said):
+        recipe("bundled", **keys)
 
 
 @pytest.mark.parametrize("mode", ["pause", "finish"])

@@ -50,7 +50,8 @@ def adapt(
         lora_dropout=config.dropout,
         target_modules=targets,
     )
-    with torch.random.fork_rng():
+    gpus = [model.device] if model.device.type == "cuda" else []
+    with torch.random.fork_rng(gpus):
         torch.manual_seed(int(stream(seed, _FIRST).integers(2**63)))
         inject_adapter_in_model(wanted, model)
 
