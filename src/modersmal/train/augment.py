@@ -49,7 +49,7 @@ def mask_features(
     place = spoken.cumsum(1) - 1  # of a frame, in its sample's speech
     hidden = (spoken & _within(place, spans))[:, None]
     hidden = hidden | _within(torch.arange(mels, device=device)[None], bands)[:, :, None]
-    sums = (features * spoken[:, None]).sum(dim=(1, 2))
+    sums = (features.sum(1) * spoken).sum(1)
     means = sums / (spoken.sum(1) * mels).clamp(min=1)
     return torch.where(hidden, means[:, None, None], features)
 
