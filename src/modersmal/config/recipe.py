@@ -296,9 +296,9 @@ class TrainConfig(Section):
     device_batch_s: float | None = Field(
         default=None,
         gt=0,
-        description="Seconds of padded audio that one device takes at a time; unset: by memory. "
-        "What remains of batch_s is accumulated. Does not change the result. Lower it when the "
-        "device runs out of memory.",
+        description="Seconds of padded audio that one device takes at a time; unset: found, by "
+        "growing to what memory allows. What remains of batch_s is accumulated. Does not change "
+        "the result. Set it to leave memory to others.",
     )
     packed_share: float = Field(
         default=0.35,
@@ -353,8 +353,7 @@ class TrainConfig(Section):
         default=0.5,
         gt=0,
         le=30,
-        description="Seconds. Contexts are rounded up to multiples, so that shapes repeat. Raise "
-        "it with compile = true.",
+        description="Seconds. Contexts are rounded up to multiples, so that shapes repeat.",
     )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         default="auto",
@@ -369,10 +368,13 @@ class TrainConfig(Section):
     )
     gradient_checkpointing: bool | None = Field(
         default=None,
-        description="Trade time for memory; unset: only for medium and larger on a GPU.",
+        description="Trade time for memory; unset: only where the longest sample does not fit "
+        "otherwise.",
     )
-    compile: bool = Field(
-        default=False, description="torch.compile the model; pays on long runs on a GPU."
+    compile: bool | Literal["auto"] = Field(
+        default="auto",
+        description="torch.compile the model's layers. 'auto': in runs of 1,000 steps and more, on "
+        "GPUs from Ampere on. false where it makes trouble.",
     )
     label_smoothing: float = Field(
         default=0.0,

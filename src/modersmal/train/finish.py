@@ -96,7 +96,7 @@ class Ending:
             with (
                 progress(f"Scoring {name}", total=len(self.dev.rows), unit="clips") as advance,
                 self.wish.at_once(),
-                learner.precision.context(learner.device),
+                learner.decoding(),
             ):
 
                 def on_progress(clips: int) -> None:

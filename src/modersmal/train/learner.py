@@ -1,7 +1,8 @@
 """One optimiser step: forward, backward, clip, update."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from transformers import WhisperForConditionalGeneration
 from modersmal.config import TrainConfig
 from modersmal.train.augment import mask_features
 from modersmal.train.batch import MicroBatch, StepBatch
+from modersmal.train.compiling import as_it_is, compile_layers, pays
 from modersmal.train.cross_entropy import cross_entropy_sum
 from modersmal.train.memory import shortage_told
 from modersmal.train.optim import make_optimizer, trained
@@ -73,9 +75,9 @@ class Learner:
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision.scaled)
         self.scaler.scale(torch.zeros((), device=device))  # have it begin, even without a clip
         self._rows = equal_rows.to(device) if equal_rows else None
-        self._loss_sum: Callable[..., Tensor] = (
-            torch.compile(loss_sum) if config.compile else loss_sum
-        )
+        self._compiled = pays(config.compile, device, config.max_steps)
+        if self._compiled:
+            compile_layers(self.model)
 
     @property
     def runs_ahead(self) -> bool:
@@ -135,7 +137,7 @@ class Learner:
     def loss_sum(self, features: Tensor, part: MicroBatch) -> Tensor:
         """Sum of the negative log-likelihoods of a part's tokens, in this run's precision."""
         with self.precision.context(self.device):
-            return self._loss_sum(
+            return loss_sum(
                 self.model,
                 features,
                 *(
@@ -153,6 +155,12 @@ class Learner:
         part = next(batch.micro_batches(device_batch_s))
         features = part.features(self.whisper.mels, self.device)
         return float(self.loss_sum(features, part)) / len(part.places)
+
+    @contextmanager
+    def decoding(self) -> Iterator[None]:
+        """Within it the model decodes, in this run's precision."""
+        with self.precision.context(self.device), as_it_is() if self._compiled else nullcontext():
+            yield
 
     def scaler_state(self) -> dict[str, Any]:
         return self.scaler.state_dict()

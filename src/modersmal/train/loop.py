@@ -281,8 +281,8 @@ class Loop:
                 raise StopNow
 
         learner = self.learner
-        with merged(learner.model), learner.precision.context(learner.device):
-            return dev.score(self.learner.whisper, on_progress)
+        with merged(learner.model), learner.decoding():
+            return dev.score(learner.whisper, on_progress)
 
     def _note_score(self, found: DevScore, log: MetricsLog) -> None:
         step, best = self.state.step, self.state.best
