@@ -1,16 +1,24 @@
 """One optimiser step against Seq2SeqTrainer with 30 s padding, on the lengths of Common Voice.
 
     MODERSMAL_BENCH_DATA=... python benchmarks/train_step.py            # whisper-small's size
-    MODERSMAL_BENCH_DATA=... python benchmarks/train_step.py --size tiny --clips 8
+    MODERSMAL_BENCH_DATA=... python benchmarks/train_step.py --size tiny --clips 8 --steps 1
 
 Both sides train the same random weights on the same clips, in the same precision, with SDPA
 attention and fused AdamW, without gradient checkpointing; each takes the device batch size that
 is fastest for it. The trainer's features are computed before the clock starts (as the notebooks
-do it); ours are decoded and computed within the step. Prints seconds of audio per second.
+do it); ours are decoded and computed within the step.
+
+Each of our geometries is measured alone; steps hold the same audio whatever their geometry, so the
+speed of shares is 1 / sum(share / speed). Prints seconds of audio per second for dynamic context
+alone, for dynamic and packed steps in the default proportion, and for all default shares. Then the
+peak memory of both sides at 8 clips a step, each in a process of its own.
 """
 
 import argparse
+import gc
 import os
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -33,11 +41,14 @@ from modersmal.corpus import Corpus, Split
 from modersmal.corpus.prepare import prepare
 from modersmal.language import Vocabulary, tokenizer
 from modersmal.logmel import WINDOW_FRAMES, clip_features
+from modersmal.train.labels import Labeller
 from modersmal.train.learner import Learner
+from modersmal.train.memory import peak_process_bytes
 from modersmal.train.optim import freeze
-from modersmal.train.plan import ContextRule, Plan
+from modersmal.train.plan import Clips, Plan
 from modersmal.train.precision import choose_device, choose_precision
 from modersmal.train.reading import Reader
+from modersmal.train.shapes import GEOMETRIES, Geometry, Shapes
 from modersmal.whisper.encoder import accept_variable_context
 from modersmal.whisper.load import Whisper
 from modersmal.whisper.tokens import label_ids, special_ids
@@ -48,7 +59,9 @@ SIZES = {  # width, encoder layers, decoder layers, heads
     "base": (512, 6, 6, 8),
     "small": (768, 12, 12, 12),
 }
-SPREAD = 4  # of our steps for one of theirs, since each holds clips of like length
+# Of our steps for one of theirs: each dynamic one holds clips of like length.
+SPREAD: dict[Geometry, int] = {"dynamic": 4, "packed": 2, "full": 1}
+MEMORY_CLIPS = 8
 IDS = special_ids(Vocabulary.MULTILINGUAL)
 
 
@@ -58,6 +71,9 @@ class Side:
 
     device_batch: str
     audio_s_per_s: float
+
+    def __str__(self) -> str:
+        return f"{self.audio_s_per_s:.2f} s of audio a second ({self.device_batch} at a time)"
 
 
 def random_model(size: str) -> WhisperForConditionalGeneration:
@@ -170,44 +186,37 @@ def make_learner(size: str) -> Learner:
 
 def make_reader(learner: Learner, split: Split, plan: Plan) -> Reader:
     whisper = learner.whisper
-    return Reader(split, plan, whisper.tokenizer, whisper.vocabulary, "sv")
+    return Reader(split, plan, Labeller(whisper.tokenizer, whisper.vocabulary, "sv"))
 
 
-def make_plan(split: Split, clips: int, *, full: bool = False) -> Plan:
-    """Steps of about `clips` clips."""
-    return Plan(
-        rows=np.arange(len(split)),
-        durations_s=split.durations_s,
-        row_groups=split.row_group_of,
-        seed=0,
-        batch_s=clips * float(split.durations_s.mean()),
-        context=ContextRule(dynamic=not full, full_share=0.0),
-    )
+def make_plan(split: Split, clips: int, geometry: Geometry = "dynamic") -> Plan:
+    """Steps of about `clips` clips, all of one geometry."""
+    shapes = Shapes(
+        packed_share=float(geometry == "packed"), full_share=float(geometry == "full"),
+        timestamp_share=TrainConfig().timestamp_share, prompt_share=TrainConfig().prompt_share,
+    )  # fmt: skip
+    everything = Clips.of(split, np.ones(len(split), dtype=bool))
+    return Plan(everything, seed=0, batch_s=clips * float(split.durations_s.mean()), shapes=shapes)
 
 
 def modersmal_speed(
-    size: str,
-    split: Split,
-    clips: int,
-    device_batch_s: float,
-    steps: int,
-    *,
-    full: bool = False,
+    size: str, split: Split, clips: int, device_batch_s: float, steps: int, geometry: Geometry
 ) -> float:
     """Seconds of audio per second of modersmal, reading and decoding included.
 
     The steps are taken from a planned epoch, evenly from the shortest clips to the longest.
     """
-    plan, learner = make_plan(split, clips, full=full), make_learner(size)
+    plan, learner = make_plan(split, clips, geometry), make_learner(size)
     reader = make_reader(learner, split, plan)
-    by_length = sorted(range(plan.batches_per_epoch), key=lambda step: plan.batch(step).frames)
+    planned = [plan.batch(step) for step in range(plan.batches_per_epoch)]
+    by_length = [one.step for one in sorted(planned, key=lambda one: (one.frames, one.audio_s))]
     learner.step(reader.load(by_length[0]), 1e-5, device_batch_s)  # warms up
     _finish_device_work()
     seconds, began_s = 0.0, time.monotonic()
     for step in evenly(by_length, steps):
         batch = reader.load(step)
         learner.step(batch, 1e-5, device_batch_s)
-        seconds += batch.audio_s
+        seconds += batch.planned.audio_s
     _finish_device_work()
     return seconds / (time.monotonic() - began_s)
 
@@ -227,17 +236,29 @@ def best(name: str, sizes: dict[str, Callable[[int], float]], steps: int) -> Sid
     return Side(fastest, sizes[fastest](steps))
 
 
+def mixed(speeds: dict[Geometry, float], shares: dict[Geometry, float]) -> float:
+    """The speed of steps of several geometries, by the share that each has."""
+    return sum(shares.values()) / sum(share / speeds[one] for one, share in shares.items())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Compare one optimiser step.")
     parser.add_argument("--size", choices=SIZES, default="small")
     parser.add_argument("--clips", type=int, default=16, help="clips of an optimiser step")
     parser.add_argument("--steps", type=int, default=2, help="steps measured at the best size")
+    parser.add_argument("--memory-of", choices=["modersmal", "Seq2SeqTrainer"], help="only that")
+    parser.add_argument("--skip-memory", action="store_true")
     options = parser.parse_args()
     release = Path(os.environ["MODERSMAL_BENCH_DATA"]) / RELEASE
     with tempfile.TemporaryDirectory() as folder:
         prepare([str(release)], Path(folder) / "corpus", language="sv")
         split = Corpus.open(Path(folder) / "corpus").split("train")
+        if options.memory_of:
+            print(take_memory(split, options.size, options.memory_of))
+            return
         compare(split, options.size, options.clips, options.steps)
+    if not options.skip_memory:
+        compare_memory(options.size)
 
 
 def compare(split: Split, size: str, clips: int, steps: int) -> None:
@@ -250,33 +271,68 @@ def compare(split: Split, size: str, clips: int, steps: int) -> None:
             f"{count} clips": lambda steps, count=count: trainer_speed(
                 size, split, rows, count, steps
             )
-            for count in (2, 4, 8)
+            for count in (2, 4, 8, 16)
             if count <= clips
         },
         steps,
     )
-    ours = best(
-        "modersmal",
-        {
-            f"{seconds} s": lambda steps, seconds=seconds: modersmal_speed(
-                size, split, clips, seconds, steps * SPREAD
-            )
-            for seconds in (15, 30, 60, 120)
-        },
-        steps,
-    )
-    full = modersmal_speed(size, split, clips, 60, 1, full=True)
-    share = TrainConfig().full_share
-    mixed = 1 / ((1 - share) / ours.audio_s_per_s + share / full)
-    for name, side in (("Seq2SeqTrainer, padded to 30 s", theirs), ("modersmal", ours)):
-        print(
-            f"{name}: {side.audio_s_per_s:.2f} s of audio a second ({side.device_batch} at a time)"
+    ours = {
+        geometry: best(
+            geometry,
+            {
+                f"{seconds} s": lambda steps, seconds=seconds, geometry=geometry: modersmal_speed(
+                    size, split, clips, seconds, steps * SPREAD[geometry], geometry
+                )
+                for seconds in (30, 60, 120)
+                if seconds <= clips * 30
+            },
+            steps,
         )
-    print(f"ratio: {ours.audio_s_per_s / theirs.audio_s_per_s:.1f} x")
-    print(
-        f"with {share:.0%} of the steps padded to 30 s ({full:.2f} s of audio a second), as by "
-        f"default: {mixed:.2f}, {mixed / theirs.audio_s_per_s:.1f} x"
-    )
+        for geometry in GEOMETRIES
+    }
+    config = TrainConfig()
+    speeds = {geometry: side.audio_s_per_s for geometry, side in ours.items()}
+    dynamic = 1 - config.packed_share - config.full_share
+    without_full: dict[Geometry, float] = {"dynamic": dynamic, "packed": config.packed_share}
+    shares = without_full | {"full": config.full_share}
+    print(f"Seq2SeqTrainer, padded to 30 s: {theirs}")
+    for geometry, side in ours.items():
+        print(f"modersmal, {geometry} alone: {side}, {_ratio(side.audio_s_per_s, theirs)}")
+    for name, parts in (("dynamic and packed", without_full), ("default shares", shares)):
+        speed = mixed(speeds, parts)
+        said = ", ".join(f"{share:.0%} {one}" for one, share in parts.items())
+        print(f"modersmal, {name} ({said}): {speed:.2f} s of audio a second, "
+              f"{_ratio(speed, theirs)}")  # fmt: skip
+
+
+def compare_memory(size: str) -> None:
+    """The peak of each side at 8 clips a step, in a process of its own."""
+    peaks = {}
+    for side in ("Seq2SeqTrainer", "modersmal"):
+        command = [sys.executable, __file__, "--size", size, "--memory-of", side]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        peaks[side] = int(done.stdout.split()[-1])
+        print(f"{side}, {MEMORY_CLIPS} clips a step: {peaks[side] / 2**20:,.0f} MiB at most")
+    print(f"share: {peaks['modersmal'] / peaks['Seq2SeqTrainer']:.2f}")
+
+
+def take_memory(split: Split, size: str, side: str) -> int:
+    """The most memory that steps of 8 clips took: of the GPU, or of this process."""
+    rows = evenly(np.argsort(split.durations_s).tolist(), MEMORY_CLIPS)
+    if side == "modersmal":
+        # A minute of padded audio at a time; the trainer takes all clips at once.
+        for geometry in GEOMETRIES:
+            modersmal_speed(size, split, MEMORY_CLIPS, 60.0, 1, geometry)
+            gc.collect()
+    else:
+        trainer_speed(size, split, rows, MEMORY_CLIPS, 1)
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    return peak_process_bytes()
+
+
+def _ratio(speed: float, theirs: Side) -> str:
+    return f"{speed / theirs.audio_s_per_s:.1f} x"
 
 
 def _finish_device_work() -> None:
