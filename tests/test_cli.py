@@ -48,6 +48,7 @@ FROZEN = {
         "language_token": ("--language-token CODE", "str | None", None),
         "codec": ("--codec", "Literal['original', 'flac', 'opus']", "original"),
         "workers": ("--workers", "int", 0),
+        "align_with": ("--align-with MODEL", "str", "openai/whisper-small"),
         "offline": ("--offline", "bool", False),
     },
     "inspect": {
@@ -105,7 +106,8 @@ SIGNATURES = {
     "fetch": "(recipe: str | Path) -> Fetched",
     "prepare": "(sources: Sequence[str | Path], to: str | Path, *, language: str = 'sv', "
     "language_token: str | None = None, codec: Literal['original', 'flac', 'opus'] = 'original', "
-    "workers: int = 0, offline: bool = False) -> Prepared",
+    "workers: int = 0, align_with: str = 'openai/whisper-small', offline: bool = False) "
+    "-> Prepared",
     "inspect": "(corpus: str | Path, *, verify: bool = False) -> Summary",
     "train": "(recipe: str | Path, *, settings: Sequence[str] = (), "
     "budget: str | None = None, deadline: str | None = None, offline: bool = False) "

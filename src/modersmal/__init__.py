@@ -140,13 +140,19 @@ def prepare(
     language_token: str | None = None,
     codec: Literal["original", "flac", "opus"] = "original",
     workers: int = 0,
+    align_with: str = "openai/whisper-small",
     offline: bool = False,
 ) -> "Prepared":
-    """Turn sources into the corpus folder `to`, every clip decoded once and checked."""
+    """Turn sources into the corpus folder `to`, every clip decoded once and checked.
+
+    `align_with` is the model that finds the sentences of recordings whose text has no times; it is
+    loaded only where there are such.
+    """
     from modersmal.config import DataConfig
 
     with staying_offline(offline):
         from modersmal.corpus.prepare import prepare
+        from modersmal.whisper.align import ModelAligner
 
         return prepare(
             [str(source) for source in sources],
@@ -154,6 +160,7 @@ def prepare(
             language=language,
             language_token=language_token,
             data=DataConfig(codec=codec, workers=workers),
+            aligner=ModelAligner(align_with, language, language_token),
         )
 
 

@@ -269,7 +269,7 @@ def prepare(
             metavar="SOURCE",
             help="Common Voice releases (folder, .tar.gz or mdc:ID), datasets on the Hub "
             "(hf:OWNER/NAME[:config][@revision]), CSV/TSV/JSONL manifests, folders of audio with "
-            "same-named .txt files.",
+            "same-named .txt, .srt or .vtt files, recordings with such a file beside them.",
         ),
     ],
     to: Annotated[
@@ -287,6 +287,15 @@ def prepare(
     workers: Annotated[
         int, typer.Option("--workers", min=0, help="Processes; 0: one per core.")
     ] = 0,
+    align_with: Annotated[
+        str,
+        typer.Option(
+            "--align-with",
+            metavar="MODEL",
+            help="Model that finds the sentences of recordings over 30 s that have a .txt without "
+            "times; loaded only where there are such.",
+        ),
+    ] = "openai/whisper-small",
     offline: Offline = False,
 ) -> Answer:
     """Turn sources into a corpus, every clip decoded and checked.
@@ -300,6 +309,7 @@ def prepare(
         language_token=language_token,
         codec=codec,
         workers=workers,
+        align_with=align_with,
         offline=offline,
     )
     return Answer(str(prepared))

@@ -24,6 +24,7 @@ from modersmal.train.finish import TrainResult
 from modersmal.train.ranks import world_size
 from modersmal.train.stopping import StopNow, stop_signals
 from modersmal.train.train import session_end, train
+from modersmal.whisper.align import ModelAligner
 from modersmal.whisper.convert import model_hash
 from modersmal.whisper.load import locate
 
@@ -112,6 +113,7 @@ def prepare_here(recipe: Recipe) -> Prepared:
         data=recipe.data,
         text=recipe.text,
         checks=recipe.checks,
+        aligner=ModelAligner(recipe.model, recipe.language, recipe.language_token),
     )
     workspace.push(prepared.path)
     return prepared

@@ -22,7 +22,6 @@ from modersmal.errors import AudioError
 from modersmal.language import is_spaced
 from modersmal.progress import Advance, progress
 
-MIN_MATCH = 0.6
 CACHE_PREFIX = "aligned-"
 
 
@@ -42,10 +41,14 @@ class Sentence:
 
 @dataclass(frozen=True)
 class Alignment:
-    """The sentences of a text in its order; `unwritten` are (start, end) in seconds of what is said
-    that the text does not have."""
+    """The sentences of a text, in its order.
+
+    Those that match less than `limit` are not what is said. `unwritten` are (start, end) in
+    seconds of what is said and is not in the text.
+    """
 
     sentences: tuple[Sentence, ...]
+    limit: float
     unwritten: tuple[tuple[float, float], ...]
 
 
@@ -79,13 +82,20 @@ class Aligned:
         latest_s = 0.0
         for number, one in enumerate(alignment.sentences, 1):
             where = f"{row.where} sentence {number}"
-            if one.start_s is not None and one.end_s is not None and one.match >= MIN_MATCH:
+            if one.start_s is not None and one.end_s is not None and one.match >= alignment.limit:
                 parts.append(
                     Segment(one.start_s, one.end_s, one.text, where, row.speaker, one.match)
                 )
                 latest_s = one.end_s
                 continue
-            yield Refused(where, "no-match", _detail(one, latest_s), row.path, row.split, one.text)
+            yield Refused(
+                where,
+                "no-match",
+                _detail(one, alignment.limit, latest_s),
+                row.path,
+                row.split,
+                one.text,
+            )
             start_s = latest_s if one.start_s is None else one.start_s
             parts.append(Barrier(start_s, start_s if one.end_s is None else one.end_s))
         yield from pieces(
@@ -106,12 +116,12 @@ class Aligned:
         return alignment
 
 
-def _detail(sentence: Sentence, latest_s: float) -> str:
+def _detail(sentence: Sentence, limit: float, latest_s: float) -> str:
     if sentence.start_s is None or sentence.end_s is None:
         return f"nothing like it is heard after {latest_s:.1f} s"
     return (
         f"from {sentence.start_s:.1f} to {sentence.end_s:.1f} s, {sentence.match:.0%} of it is "
-        f"heard, the limit is {MIN_MATCH:.0%}"
+        f"heard, the limit is {limit:.0%}"
     )
 
 
@@ -119,6 +129,7 @@ def _read(cache: Path) -> Alignment:
     written = json.loads(cache.read_text(encoding="utf-8"))
     return Alignment(
         tuple(Sentence(**one) for one in written["sentences"]),
+        written["limit"],
         tuple((start_s, end_s) for start_s, end_s in written["unwritten"]),
     )
 

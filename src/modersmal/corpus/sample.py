@@ -8,6 +8,7 @@ import heapq
 from array import array
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,14 @@ import numpy as np
 from modersmal.config import DataConfig
 from modersmal.corpus.shards import Corpus
 from modersmal.corpus.sources.archive import CommonVoiceArchive
-from modersmal.corpus.sources.base import PART, Refused, Row, Source, hash64
+from modersmal.corpus.sources.base import PART, LongRow, Refused, Row, Source, hash64
 from modersmal.corpus.splits import EVALUATION_SPLITS, assign_split
 
 _HEAD_CLIPS = 200  # of each part of a dataset on the Hub: to draw others, more has to come
 _TELLING_SCATTER = 0.1  # of the lengths, from what sizes say; beyond it, they do not tell
 _SHORTEST_S = 0.1
+_SENTENCE_S = 5.0  # about, of recordings that are not aligned yet
+_HEAD_S = 60.0  # of such a recording: to listen to all of it would take hours
 
 
 class Sample:
@@ -50,7 +53,12 @@ class Sample:
                 if isinstance(row, Refused) or not row.size:
                     continue
                 split = row.split or assign_split(row, data, language)
-                self._sizes[number, split].append(row.size)
+                if isinstance(row, LongRow):
+                    sentences = round(row.duration_s / _SENTENCE_S)
+                    self._sizes[number, split].extend([round(row.size / sentences)] * sentences)
+                    row = replace(row, head_s=_HEAD_S)
+                else:
+                    self._sizes[number, split].append(row.size)
                 read_bytes += row.size
                 drawn = (-_rank(source, row), number, place, row)
                 if len(best[split]) < self.clips:
@@ -60,7 +68,7 @@ class Sample:
             if source.address:
                 self.download_bytes[source.address] = _download_bytes(source, read_bytes)
         chosen = self._choose(best)
-        self.drawn = len(chosen)
+        self.drawn = sum(_clips_of(row) for _, _, _, row in chosen)
         for _, number, _, row in chosen:
             self._origin[f"{sources[number].name}/{row.name}"] = (number, row.size)
         return [
@@ -125,6 +133,13 @@ def _rank(source: Source, row: Row) -> int:
     rank = hash64(f"{source.name}/{row.name}")
     at_hand = not _is_streamed(source) or row.position % PART < _HEAD_CLIPS
     return rank if at_hand else rank + 2**64
+
+
+def _clips_of(row: Row) -> int:
+    """How many clips a drawn row is likely to become."""
+    if not isinstance(row, LongRow):
+        return 1
+    return round(min(row.head_s or row.duration_s, row.duration_s) / _SENTENCE_S)
 
 
 def _is_streamed(source: Source) -> bool:

@@ -3,7 +3,7 @@
 import hashlib
 
 from modersmal.config import DataConfig
-from modersmal.corpus.sources.base import Piece, Row
+from modersmal.corpus.sources.base import LongRow, Piece, Row
 from modersmal.text import sentence_key
 
 EVALUATION_SPLITS = ("dev", "test")
@@ -15,7 +15,7 @@ def assign_split(row: Row, data: DataConfig, language: str) -> str:
     A recording stays whole. The share of test lies below that of dev, so that a change of dev's
     share leaves test alone.
     """
-    if isinstance(row, Piece):
+    if isinstance(row, Piece | LongRow):
         key = f"recording {row.path}"
     elif row.speaker:
         key = f"speaker {row.speaker}"

@@ -21,6 +21,7 @@ from modersmal.rehearse.standin import Steps, padded_s, some_batches, spread, wr
 from modersmal.store.remote import Remote
 from modersmal.train.loop import StepReport
 from modersmal.train.train import train
+from modersmal.whisper.align import ModelAligner
 from modersmal.whisper.decode import Context
 
 _TIMES = 4  # that the sample is repeated to tell a clip's cost
@@ -47,6 +48,7 @@ def prepare_as(
         text=recipe.text,
         checks=recipe.checks,
         sample=sample,
+        aligner=ModelAligner(recipe.model, recipe.language, recipe.language_token),
     )
 
 
