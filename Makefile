@@ -36,8 +36,14 @@ bench: $(READY)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[bench]'
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/prepare.py
+	$(BIN)/python benchmarks/alignment.py
 	$(BIN)/python benchmarks/rehearsal.py
 	$(BIN)/python benchmarks/train_step.py
+	$(BIN)/python benchmarks/loader.py
+	$(BIN)/python benchmarks/plan_cost.py
+	if $(BIN)/python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; \
+		then $(BIN)/python benchmarks/gpu_throughput.py; \
+		else $(BIN)/python benchmarks/gpu_throughput.py --try; fi
 	$(BIN)/python benchmarks/checkpointing.py
 	$(BIN)/python benchmarks/restart.py --size bundled
 	$(BIN)/python benchmarks/restart.py --size small --repeats 2
