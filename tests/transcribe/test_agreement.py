@@ -57,10 +57,10 @@ def test_the_base_hears_as_well_however_its_clips_are_padded(plain, speech, said
 
 
 def greedily(engine: Engine, clips: list[np.ndarray]) -> list[str]:
-    """What the engine's model writes of clips as they are."""
+    """What the engine's model writes of clips as they are, one by one."""
     texts = []
     for clip in clips:
-        segments, _ = engine._model.transcribe(
+        segments, _ = engine.windowed.transcribe(
             clip, language="sv", beam_size=1, temperature=0.0, without_timestamps=True,
             no_speech_threshold=None,
         )  # fmt: skip
@@ -70,15 +70,16 @@ def greedily(engine: Engine, clips: list[np.ndarray]) -> list[str]:
 
 def test_the_engine_hears_silence_behind_the_end(plain, speech) -> None:
     engine = Engine.open("bundled")
-    engine._model.own_context = False
+    engine.windowed.own_context = False
 
     assert share(greedily(engine, speech[:10]), plain[:10]) >= 0.99
 
 
 def test_the_engine_writes_what_was_scored(speech, engine: Engine) -> None:
-    decoded = decode(
-        TransformersDecoder(load("bundled")), speech, language_token="sv", context="dynamic"
-    )
+    scored = decode(TransformersDecoder(load("bundled")), speech, language_token="sv")
+    texts = [hypothesis.text for hypothesis in scored]
+    at_once = decode(engine.decoder, speech, language_token="sv")
 
-    assert engine._model.own_context
-    assert share(greedily(engine, speech), [hypothesis.text for hypothesis in decoded]) >= 0.99
+    assert engine.windowed.own_context
+    assert share([hypothesis.text for hypothesis in at_once], texts) >= 0.99
+    assert share(greedily(engine, speech[:10]), texts[:10]) >= 0.99

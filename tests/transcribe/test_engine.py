@@ -8,6 +8,7 @@ import pytest
 
 from modersmal.errors import LanguageError, ModelError, RecipeError
 from modersmal.transcribe import engine as engine_module
+from modersmal.transcribe import speech as speech_module
 from modersmal.transcribe.engine import Engine
 
 RATE = 16_000
@@ -62,7 +63,7 @@ def test_the_same_recording_gives_the_same_text(engine: Engine, recording) -> No
 
 def test_long_recordings_are_taken_in_pieces(engine: Engine, recording, monkeypatch) -> None:
     whole = engine.transcribe(recording, beams=1).segments
-    monkeypatch.setattr(engine_module, "_PIECE_S", 21.0)
+    monkeypatch.setattr(speech_module, "_PIECE_S", 21.0)
 
     in_pieces = engine.transcribe(recording, beams=1).segments
 
@@ -76,9 +77,9 @@ def test_stock_models_are_given_windows_in_blocks(
     tiny_whisper, recording, spans, monkeypatch
 ) -> None:
     stock = Engine.open(str(tiny_whisper()), language="sv")
-    assert not stock.by_utterance
-    monkeypatch.setattr(engine_module, "_BLOCK_S", 6.0)
-    blocks = list(engine_module._blocks(recording))
+    assert not stock.trained
+    monkeypatch.setattr(speech_module, "_BLOCK_S", 6.0)
+    blocks = list(speech_module.blocks(recording))
 
     assert len(blocks) > 2
     parts = [part for block in blocks for part in block]
@@ -139,7 +140,7 @@ def test_says_that_a_gpu_cannot_be_used(monkeypatch, tiny_whisper) -> None:
 
     opened = Engine.open(str(tiny_whisper()), warn=sentences.append)
 
-    assert opened._model.model.device == "cpu"
+    assert opened.windowed.model.device == "cpu"
     assert len(sentences) == 1
     assert "so the CPU transcribes" in sentences[0]
     with pytest.raises(RecipeError, match="cannot use the GPU"):
@@ -149,5 +150,5 @@ def test_says_that_a_gpu_cannot_be_used(monkeypatch, tiny_whisper) -> None:
 def test_the_cpu_computes_in_int8_from_the_smallest_real_size_up(tiny_whisper) -> None:
     real = tiny_whisper(width=384, encoder_layers=1, decoder_layers=1)
 
-    assert Engine.open(str(real))._model.model.compute_type.startswith("int8")
-    assert Engine.open("bundled")._model.model.compute_type == "float32"
+    assert Engine.open(str(real)).windowed.model.compute_type.startswith("int8")
+    assert Engine.open("bundled").decoder.precision == "float32"

@@ -9,6 +9,7 @@ import pytest
 import soundfile
 
 from modersmal.errors import ModelError, RecipeError
+from modersmal.transcribe.engine import Engine
 from modersmal.transcribe.transcribe import transcribe
 
 SPEECH = Path(__file__).parents[1] / "data" / "speech"
@@ -129,3 +130,24 @@ def test_refuses_what_cannot_be_done(tmp_path: Path) -> None:
         transcribe([audio], model="bundled", words=True)
     with pytest.raises(ModelError, match="there is no model at"):
         transcribe([audio], model="no/such/model")
+
+
+def test_short_files_are_transcribed_together(tmp_path: Path, monkeypatch) -> None:
+    files = [spoken(tmp_path / f"{number}.ogg", number) for number in range(4)]
+    (tmp_path / "bad.wav").write_text("This is no audio.")
+    at_once: list[int] = []
+    transcribe_all = Engine.transcribe_all
+
+    def heard(self, recordings, **options):
+        at_once.append(len(recordings))
+        return transcribe_all(self, recordings, **options)
+
+    monkeypatch.setattr(Engine, "transcribe_all", heard)
+    transcripts = transcribe([*files, tmp_path / "bad.wav"], model="bundled")
+
+    assert at_once == [4]
+    assert [t.error is None for t in transcripts] == [True] * 4 + [False]
+    for file, transcript in zip(files, transcripts, strict=False):
+        (alone,) = transcribe([file], model="bundled")
+        assert (transcript.text, transcript.segments) == (alone.text, alone.segments)
+        assert file.with_suffix(".txt").read_text("utf-8") == transcript.render()

@@ -1,57 +1,59 @@
 """Recordings of any length to segments, through CTranslate2 and faster-whisper.
 
 What is not speech is cut out first (Silero VAD), so that silence gives no text. A model that
-modersmal trained has learned single clips and is given one utterance at a time, in the context it
-was trained in; a stock Whisper is given 30 s windows, in blocks of some minutes. Little more than
-the samples themselves is held in memory.
+modersmal trained is given utterances, or windows of 30 s where it has learned them, many at once;
+a stock Whisper is given 30 s windows one after the other, in blocks of some minutes. Little more
+than the samples themselves is held in memory.
 """
 
 import json
-import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import ctranslate2
 import numpy as np
 from faster_whisper import WhisperModel
 from faster_whisper.transcribe import restore_speech_timestamps
-from faster_whisper.vad import VadOptions, get_speech_timestamps
 
 from modersmal.audio import SAMPLE_RATE
 from modersmal.errors import ModelError, RecipeError
-from modersmal.language import Language, resolve
+from modersmal.language import Language, Vocabulary, resolve
 from modersmal.logmel import FRAMES_PER_S, HOP_SAMPLES, WINDOW_SAMPLES
+from modersmal.transcribe.clips import decode_parts, segments_of
 from modersmal.transcribe.formats import Segment, Word
+from modersmal.transcribe.speech import blocks, utterances, windows
 from modersmal.whisper.convert import Quantization, cached_ctranslate2
-from modersmal.whisper.decode import context_frames
-from modersmal.whisper.load import locate, read_card
+from modersmal.whisper.decode import WINDOW_S, context_frames
+from modersmal.whisper.decode_ct2 import CTranslate2Decoder, decoding_cores
+from modersmal.whisper.load import Description, describe
 
 Device = Literal["auto", "cpu", "cuda"]
 Warn = Callable[[str], None]
-Part = dict[str, int]  # `start` and `end`, in samples
+OnProgress = Callable[[float], None]
 
 BEAMS = 5
-# Utterances end in a pause of half a second; a speaker who makes none in 20 s is interrupted in
-# the last short one.
-_UTTERANCES = VadOptions(max_speech_duration_s=20.0, min_silence_duration_ms=500, speech_pad_ms=250)
-_BLOCK_S = 600.0
-_STRETCHES = VadOptions(max_speech_duration_s=_BLOCK_S)
-_PIECE_S = 1800.0  # three blocks: what is left to the next piece is never all of it
 _SEED = 0
 _TINY_WIDTH = 384
 
+_Opened = TypeVar("_Opened")
+
 
 class Engine:
-    """A model, ready to transcribe. `language` is None where each recording's is detected."""
+    """A model, ready to transcribe. `language` is None where each recording's is detected.
+
+    `trained` says that it was trained by modersmal, and is given stretches of speech, many at once.
+    """
 
     def __init__(
-        self, model: "_Model", name: str, language: Language | None, *, by_utterance: bool
+        self, model: Description, language: Language | None, device: Device, warn: Warn
     ) -> None:
-        self.name, self.language, self.by_utterance = name, language, by_utterance
-        self._model = model
+        self.name, self.language = model.name, language
+        self.trained = model.language is not None
+        self._about, self._device, self._warn = model, device, warn
 
     @classmethod
     def open(
@@ -73,21 +75,37 @@ class Engine:
             ModelError, HubError: there is no such model, or it lacks the language's token.
             LanguageError: Whisper lacks the language and no token is borrowed.
         """
-        folder = locate(model, offline=offline)
-        card = read_card(folder)
-        spoken = resolve(language, language_token) if language else card.language
-        opened = _load(folder, device, warn)
-        opened.own_context = card.context == "dynamic"
-        if not opened.model.is_multilingual:
+        about = describe(model, offline=offline)
+        spoken = resolve(language, language_token) if language else about.language
+        if about.vocabulary is Vocabulary.ENGLISH:
             spoken = spoken or resolve("en")
             if spoken.token != "en":
                 raise ModelError(
                     f"{model} is English-only (.en) and cannot write {spoken.name}; take the "
                     "multilingual model of the same size"
                 )
-        elif spoken and opened.hf_tokenizer.token_to_id(f"<|{spoken.token}|>") is None:
+        elif spoken and about.tokenizer.token_to_id(f"<|{spoken.token}|>") is None:
             raise ModelError(f"{model} has no token for {spoken.name} ({spoken.token!r})")
-        return cls(opened, model, spoken, by_utterance=card.language is not None)
+        engine = cls(about, spoken, device, warn)
+        _ = engine.decoder if engine.trained else engine.windowed  # what is wrong shows now
+        return engine
+
+    @cached_property
+    def decoder(self) -> CTranslate2Decoder:
+        """For stretches of speech, many at once."""
+        folder, model = self._about.folder, self._about
+        return _opened(
+            self._device, self._warn, lambda device: _open_decoder(folder, model, device)
+        )
+
+    @cached_property
+    def windowed(self) -> "_Model":
+        """For one window after the other, and for the times of words."""
+        folder = self._about.folder
+        opened = _opened(self._device, self._warn, lambda device: _open_windows(folder, device))
+        opened.own_context = self._about.context == "dynamic"
+        opened.floor_s = self._about.context_floor_s
+        return opened
 
     def transcribe(
         self,
@@ -95,33 +113,89 @@ class Engine:
         *,
         words: bool = False,
         beams: int = BEAMS,
-        on_progress: Callable[[float], None] | None = None,
+        on_progress: OnProgress | None = None,
     ) -> "Transcription":
         """Transcribe (n,) float32 samples at 16 kHz; `on_progress` is told seconds reached.
 
         Segments come in order and do not overlap. The same samples give the same segments.
         """
+        if self.trained and not words:
+            return self.transcribe_all([samples], beams=beams, on_progress=on_progress)[0]
+        return self._one_by_one(samples, words, beams, on_progress or (lambda reached_s: None))
+
+    def transcribe_all(
+        self,
+        recordings: Sequence[np.ndarray],
+        *,
+        beams: int = BEAMS,
+        on_progress: OnProgress | None = None,
+    ) -> list["Transcription"]:
+        """Transcribe several recordings at once, with a model that modersmal has trained.
+
+        `on_progress` is told seconds of all together.
+        """
+        language = self.language
+        if language is None or not self.trained:
+            raise ValueError("a stock model is given one recording at a time")
+        in_windows = [self._in_windows(samples) for samples in recordings]
+        parts = [
+            list(windows(samples) if whole else utterances(samples))
+            for samples, whole in zip(recordings, in_windows, strict=True)
+        ]
+        durations_s = [len(samples) / SAMPLE_RATE for samples in recordings]
+        share = _Share(sum(durations_s), sum(map(len, parts)), on_progress)
+        segments: list[list[Segment]] = [[] for _ in recordings]
+        for timestamps in (False, True):
+            chosen = [
+                (number, part)
+                for number, found in enumerate(parts)
+                for part in found
+                if in_windows[number] == timestamps
+            ]
+            hypotheses = decode_parts(
+                self.decoder,
+                [recordings[number][part["start"] : part["end"]] for number, part in chosen],
+                language_token=language.token,
+                beams=beams,
+                timestamps=timestamps,
+                on_progress=share.advance,
+            )
+            for (number, part), written in zip(chosen, hypotheses, strict=True):
+                segments[number] += segments_of(self.decoder, part, written)
+        share.finish()
+        return [
+            Transcription(_in_order(found, duration_s), language.code, duration_s)
+            for found, duration_s in zip(segments, durations_s, strict=True)
+        ]
+
+    def _in_windows(self, samples: np.ndarray) -> bool:
+        """Whether a recording is read in windows of 30 s with timestamps."""
+        return self._about.windows and len(samples) > WINDOW_S * SAMPLE_RATE
+
+    def _one_by_one(
+        self, samples: np.ndarray, words: bool, beams: int, on_progress: OnProgress
+    ) -> "Transcription":
         duration_s = len(samples) / SAMPLE_RATE
         language = self.language.token if self.language else None
         ctranslate2.set_random_seed(_SEED)  # sampling, where beam search was not sure
         segments: list[Segment] = []
-        for block in _utterances(samples) if self.by_utterance else _blocks(samples):
-            found, info = self._model.transcribe(
+        given = ([part] for part in utterances(samples)) if self.trained else blocks(samples)
+        for block in given:
+            found, info = self.windowed.transcribe(
                 np.concatenate([samples[part["start"] : part["end"]] for part in block]),
                 language=language,
                 beam_size=beams,
                 word_timestamps=words,
-                without_timestamps=self.by_utterance,  # its times are the utterance's
+                without_timestamps=self.trained,  # its times are the utterance's
                 # A loop in one window would go on in all that follow.
                 condition_on_previous_text=False,
             )
             language = info.language
-            if self.by_utterance:  # with words, faster-whisper would read its tail once more
+            if self.trained:  # with words, faster-whisper would read its tail once more
                 found = islice(found, 1)
             for raw in restore_speech_timestamps(found, block, SAMPLE_RATE):
                 segments += _tidy(raw, segments[-1].end_s if segments else 0.0, duration_s)
-                if on_progress:
-                    on_progress(min(float(raw.end), duration_s))
+                on_progress(min(float(raw.end), duration_s))
         if self.language:
             language = self.language.code
         return Transcription(segments, language, duration_s)
@@ -145,6 +219,7 @@ class _Model(WhisperModel):
     """
 
     own_context = False
+    floor_s = WINDOW_S
 
     def transcribe(self, audio: np.ndarray, **options: Any) -> Any:
         return super().transcribe(np.pad(audio, (0, WINDOW_SAMPLES)), **options)
@@ -156,17 +231,18 @@ class _Model(WhisperModel):
             features = np.where(heard, features, np.float32(silence))
             if self.own_context:
                 spoken = np.count_nonzero(heard) - WINDOW_SAMPLES // HOP_SAMPLES
-                frames = context_frames(spoken / FRAMES_PER_S, "dynamic")
+                frames = context_frames(spoken / FRAMES_PER_S, "dynamic", self.floor_s)
                 features = np.ascontiguousarray(features[:, :frames])
         return super().encode(features)
 
 
-def _load(folder: Path, device: Device, warn: Warn) -> _Model:
+def _opened(device: Device, warn: Warn, open_on: Callable[[str], _Opened]) -> _Opened:
+    """Open on a GPU, if there is one that CTranslate2 can use, else on the CPU."""
     if device not in ("auto", "cpu", "cuda"):
         raise RecipeError(f"device {device!r} is none of auto, cpu, cuda")
     if device == "cuda" or (device == "auto" and ctranslate2.get_cuda_device_count()):
         try:
-            return _on(folder, "cuda", _cuda_type())
+            return open_on("cuda")
         except RuntimeError as error:
             reason = str(error).splitlines()[0]
             if device == "cuda":
@@ -175,21 +251,31 @@ def _load(folder: Path, device: Device, warn: Warn) -> _Model:
                     "is missing"
                 ) from error
             warn(f"CTranslate2 cannot use the GPU ({reason}), so the CPU transcribes")
-    return _on(folder, "cpu", _cpu_type(folder))
+    return open_on("cpu")
 
 
-def _on(folder: Path, device: str, kind: Quantization) -> _Model:
-    threads = 0 if "OMP_NUM_THREADS" in os.environ else os.cpu_count() or 0
+def _open_decoder(folder: Path, model: Description, device: str) -> CTranslate2Decoder:
+    kind = _kind(folder, device)
+    converted = cached_ctranslate2(folder, kind)
+    return CTranslate2Decoder(converted, model, device=device, compute_type=kind)
+
+
+def _open_windows(folder: Path, device: str) -> _Model:
+    kind = _kind(folder, device)
     opened = _Model(
         str(cached_ctranslate2(folder, kind)),
         device=device,
         compute_type=kind,
-        cpu_threads=threads,
+        cpu_threads=decoding_cores(),
     )
     if device == "cuda":  # libraries that are missing are missed only when they compute
         mels = opened.feature_extractor.mel_filters.shape[0]
         opened.encode(np.ones((mels, 3000), dtype=np.float32))
     return opened
+
+
+def _kind(folder: Path, device: str) -> Quantization:
+    return _cuda_type() if device == "cuda" else _cpu_type(folder)
 
 
 def _cpu_type(folder: Path) -> Quantization:
@@ -202,42 +288,29 @@ def _cuda_type() -> Quantization:
     return "float16" if "float16" in ctranslate2.get_supported_compute_types("cuda") else "float32"
 
 
-def _utterances(samples: np.ndarray) -> Iterator[list[Part]]:
-    """Speech between pauses, one at a time."""
-    return ([part] for part in _speech(samples, _UTTERANCES))
+class _Share:
+    """Tells how many seconds are reached, of clips that are done in any order."""
+
+    def __init__(self, total_s: float, clips: int, tell: OnProgress | None) -> None:
+        self._total_s, self._clips, self._tell, self._done = total_s, clips, tell, 0
+
+    def advance(self, clips: int) -> None:
+        self._done += clips
+        if self._tell:
+            self._tell(self._total_s * self._done / self._clips)
+
+    def finish(self) -> None:
+        if self._tell:
+            self._tell(self._total_s)
 
 
-def _blocks(samples: np.ndarray) -> Iterator[list[Part]]:
-    """Speech in lists of at most ten minutes."""
-    block: list[Part] = []
-    length = 0
-    for part in _speech(samples, _STRETCHES):
-        if block and length + part["end"] - part["start"] > _BLOCK_S * SAMPLE_RATE:
-            yield block
-            block, length = [], 0
-        block.append(part)
-        length += part["end"] - part["start"]
-    if block:
-        yield block
-
-
-def _speech(samples: np.ndarray, options: VadOptions) -> Iterator[Part]:
-    """Stretches of speech in order, from pieces of the recording of half an hour.
-
-    One that may go on behind its piece is left to the next, which begins with it.
-    """
-    length = int(_PIECE_S * SAMPLE_RATE)
-    first = 0
-    while first < len(samples):
-        piece = samples[first : first + length]
-        following = first + len(piece)
-        parts = get_speech_timestamps(piece, options)
-        pause = options.min_silence_duration_ms * SAMPLE_RATE // 1000
-        if following < len(samples) and parts and parts[-1]["end"] + pause > len(piece):
-            following = first + parts.pop()["start"]
-        for part in parts:
-            yield {"start": first + part["start"], "end": first + part["end"]}
-        first = following
+def _in_order(segments: list[Segment], duration_s: float) -> list[Segment]:
+    """Segments within the recording, none of which begins before the one before has ended."""
+    tidy: list[Segment] = []
+    for segment in segments:
+        start_s = min(max(segment.start_s, tidy[-1].end_s if tidy else 0.0), duration_s)
+        tidy.append(replace(segment, start_s=start_s, end_s=max(start_s, segment.end_s)))
+    return tidy
 
 
 def _tidy(raw: Any, earliest_s: float, duration_s: float) -> list[Segment]:

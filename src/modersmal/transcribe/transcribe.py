@@ -4,18 +4,21 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
 from modersmal import store
-from modersmal.audio import EXTENSIONS, decode
+from modersmal.audio import EXTENSIONS, SAMPLE_RATE, decode
 from modersmal.errors import AudioError, RecipeError
 from modersmal.progress import Advance, duration, progress
 from modersmal.transcribe.engine import BEAMS, Device, Engine
 from modersmal.transcribe.formats import Format, Segment, check_format, render
 
 _KB = 1000
+_GROUP_S = 600.0  # of audio in short files, which are transcribed at once
 
 
 @dataclass(frozen=True)
@@ -115,43 +118,93 @@ def transcribe(
         )
         total = sum(_kilobytes(path) for path, _ in todo)
         with progress("Transcribing", total=total, unit="kB") as advance:
-            for path, target in todo:
-                done[path] = _one(engine, replace(blank, file=path), target, beams, advance)
+            for group in _groups(engine, todo, blank, advance):
+                for transcript in _transcribed(engine, group, beams, advance):
+                    done[transcript.file] = transcript
     return [done[path] for path in [*found, *failed]]
 
 
-def _one(
-    engine: Engine, blank: Transcript, target: Path | None, beams: int, advance: Advance
-) -> Transcript:
-    kilobytes, shown = _kilobytes(blank.file), 0.0
+@dataclass(frozen=True)
+class _Heard:
+    """A file whose samples are in memory, or whose transcript says why they are not."""
+
+    blank: Transcript
+    target: Path | None
+    samples: np.ndarray | None
+
+    @property
+    def duration_s(self) -> float:
+        return 0.0 if self.samples is None else len(self.samples) / SAMPLE_RATE
+
+
+def _groups(
+    engine: Engine, todo: Sequence[tuple[Path, Path | None]], blank: Transcript, advance: Advance
+) -> Iterator[list[_Heard]]:
+    """Files that are transcribed at once: short ones together, where the engine can do that."""
+    together = engine.trained and not blank.words
+    group: list[_Heard] = []
+    for path, target in todo:
+        one = _hear(replace(blank, file=path), target)
+        if one.samples is None:
+            advance(_kilobytes(path))
+        group.append(one)
+        if not together or sum(heard.duration_s for heard in group) > _GROUP_S:
+            yield group
+            group = []
+    yield group
+
+
+def _hear(blank: Transcript, target: Path | None) -> _Heard:
     try:
-        recording = decode(blank.file)
+        return _Heard(blank, target, decode(blank.file).samples)
     except AudioError as error:
-        advance(kilobytes)
-        return replace(blank, error=str(error))
+        return _Heard(replace(blank, error=str(error)), target, None)
+
+
+def _transcribed(
+    engine: Engine, group: list[_Heard], beams: int, advance: Advance
+) -> Iterator[Transcript]:
+    """Transcribe the files of a group, and write what is to be written."""
+    yield from (heard.blank for heard in group if heard.samples is None)
+    group = [heard for heard in group if heard.samples is not None]
+    if not group:
+        return
+    reached = _reached(group, advance)
+    samples = [heard.samples for heard in group if heard.samples is not None]
+    if len(samples) == 1:
+        words = group[0].blank.words
+        results = [engine.transcribe(samples[0], words=words, beams=beams, on_progress=reached)]
+    else:
+        results = engine.transcribe_all(samples, beams=beams, on_progress=reached)
+    reached(sum(heard.duration_s for heard in group))
+    for heard, result in zip(group, results, strict=True):
+        transcript = replace(
+            heard.blank,
+            language=result.language,
+            duration_s=result.duration_s,
+            segments=result.segments,
+            written=heard.target,
+        )
+        if heard.target:
+            store.write_bytes(heard.target, transcript.render().encode())
+        yield transcript
+
+
+def _reached(group: list[_Heard], advance: Advance) -> Callable[[float], None]:
+    """Shows how many seconds of a group are done, as the share of its kilobytes."""
+    kilobytes = sum(_kilobytes(heard.blank.file) for heard in group)
+    total_s, shown = sum(heard.duration_s for heard in group), 0.0
+    name = group[0].blank.file.name if len(group) == 1 else f"{len(group)} files"
 
     def reached(seconds: float) -> None:
         nonlocal shown
-        share = kilobytes * seconds / recording.duration_s
-        note = f"{blank.file.name}, {duration(seconds)} of {duration(recording.duration_s)}"
+        share = kilobytes * seconds / total_s
+        note = f"{name}, {duration(seconds)} of {duration(total_s)}"
         advance(max(0.0, share - shown), note=note)
         shown = max(shown, share)
 
     reached(0.0)
-    result = engine.transcribe(
-        recording.samples, words=blank.words, beams=beams, on_progress=reached
-    )
-    reached(recording.duration_s)
-    transcript = replace(
-        blank,
-        language=result.language,
-        duration_s=result.duration_s,
-        segments=result.segments,
-        written=target,
-    )
-    if target:
-        store.write_bytes(target, transcript.render().encode())
-    return transcript
+    return reached
 
 
 def _find(audio: Sequence[Path]) -> tuple[list[Path], dict[Path, str]]:
