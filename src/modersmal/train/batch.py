@@ -7,6 +7,7 @@ change the result: the context is that of the whole step, and losses are sums ov
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -104,7 +105,7 @@ class MicroBatch:
 
     def pinned(self) -> "MicroBatch":
         """The same in memory that does not move, which a GPU copies while the host goes on."""
-        tensors = {
+        tensors: dict[str, Any] = {
             name: value.pin_memory() for name, value in vars(self).items() if torch.is_tensor(value)
         }
         return replace(self, **tensors)

@@ -136,17 +136,13 @@ class Learner:
 
     def loss_sum(self, features: Tensor, part: MicroBatch) -> Tensor:
         """Sum of the negative log-likelihoods of a part's tokens, in this run's precision."""
+        inputs, places, learned = (
+            tensor.to(self.device, non_blocking=True)
+            for tensor in (part.inputs, part.places, part.learned)
+        )
+        smoothing = self.config.label_smoothing if self.model.training else 0.0
         with self.precision.context(self.device):
-            return loss_sum(
-                self.model,
-                features,
-                *(
-                    tensor.to(self.device, non_blocking=True)
-                    for tensor in (part.inputs, part.places, part.learned)
-                ),
-                self._rows,
-                self.config.label_smoothing if self.model.training else 0.0,
-            )
+            return loss_sum(self.model, features, inputs, places, learned, self._rows, smoothing)
 
     @torch.no_grad()
     def first_loss(self, batch: StepBatch, device_batch_s: float) -> float:
