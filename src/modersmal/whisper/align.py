@@ -54,13 +54,17 @@ class ModelAligner:
 
     def __call__(self, recording: Iterator[np.ndarray], text: str) -> Alignment:
         """Raises ModelError or HubError where the model cannot be had, AudioError as `stream`."""
+        return align_text(text, *self.listen(recording))
+
+    def listen(self, recording: Iterator[np.ndarray]) -> tuple["HeardLetters", np.ndarray]:
+        """What is heard in a recording, and where it pauses: (n, 2) seconds. Raises the same."""
         trace, letters = Trace(), HeardLetters()
         windows = trace.windows(recording, self._ears.window_s)
         while batch := list(islice(windows, _WINDOWS_AT_ONCE)):
             heard = self._ears.hear([samples for _, samples in batch])
             for (start_s, _), said in zip(batch, heard, strict=True):
                 letters.add(said, start_s)
-        return align_text(text, letters, trace.pauses())
+        return letters, trace.pauses()
 
     @cached_property
     def _ears(self) -> "Ears":
@@ -73,14 +77,14 @@ class ModelAligner:
 class HeardLetters:
     """Letters that were heard, in order, and when each begins and ends, in seconds."""
 
-    letters: str = ""
+    letters: list[str] = field(default_factory=list)
     starts_s: list[float] = field(default_factory=list)
     ends_s: list[float] = field(default_factory=list)
 
     def add(self, heard: "Heard", start_s: float) -> None:
         """Append what was heard in a window that begins at `start_s`."""
         for letter, place in letters_of(heard.text):
-            self.letters += letter
+            self.letters.append(letter)
             self.starts_s.append(start_s + float(heard.starts_s[place]))
             self.ends_s.append(start_s + float(heard.ends_s[place]))
 
@@ -89,7 +93,7 @@ def align_text(text: str, heard: HeardLetters, pauses_s: np.ndarray) -> Alignmen
     """Place the sentences of a text; `pauses_s` (n, 2) are where the recording falls silent."""
     sentences = sentences_of(text)
     letters = ["".join(letter for letter, _ in letters_of(one)) for one in sentences]
-    partner = match("".join(letters), heard.letters)
+    partner = match("".join(letters), "".join(heard.letters))
     spans, first = [], 0
     for one in letters:
         spans.append(_span(one, partner[first : first + len(one)], heard))

@@ -6,12 +6,12 @@ edit distance. Case, punctuation and spaces count for nothing.
 
 import unicodedata
 from bisect import bisect_left
-from collections import Counter
 
 import numpy as np
 
 _ANCHOR_LENGTHS = (14, 9, 6, 4)
 _MOST_CELLS = 4_000_000
+_HASH_FACTOR = np.uint64(0x9E3779B97F4A7C15)
 _MISHEARD, _GAP, _GAP_LETTER = 3, 3, 1
 
 
@@ -55,8 +55,9 @@ def _match(written: str, heard: str, i: int, j: int, level: int, partner: np.nda
 
 def _anchors(written: str, heard: str, length: int) -> list[tuple[int, int]]:
     """Places of stretches that occur once in both, as many as come in the same order."""
-    here, there = (_unique_places(text, length) for text in (written, heard))
-    common = sorted((place, there[key]) for key, place in here.items() if key in there)
+    (keys, here), (others, there) = (_unique(text, length) for text in (written, heard))
+    _, first, second = np.intersect1d(keys, others, assume_unique=True, return_indices=True)
+    common = sorted(zip(here[first].tolist(), there[second].tolist(), strict=True))
     tails: list[int] = []
     tops: list[int] = []
     back = [-1] * len(common)
@@ -76,10 +77,15 @@ def _anchors(written: str, heard: str, length: int) -> list[tuple[int, int]]:
     return chain[::-1]
 
 
-def _unique_places(text: str, length: int) -> dict[str, int]:
-    stretches = [text[place : place + length] for place in range(len(text) - length + 1)]
-    counts = Counter(stretches)
-    return {key: place for place, key in enumerate(stretches) if counts[key] == 1}
+def _unique(text: str, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Hashes of the stretches of `length` letters that occur once, and their places."""
+    count = max(0, len(text) - length + 1)
+    codes = np.array([ord(char) for char in text], np.uint64)
+    hashes = np.zeros(count, np.uint64)
+    for place in range(length):
+        hashes = hashes * _HASH_FACTOR + codes[place : place + count]
+    keys, places, times = np.unique(hashes, return_index=True, return_counts=True)
+    return keys[times == 1], places[times == 1]
 
 
 def _match_by_distance(written: str, heard: str, i: int, j: int, partner: np.ndarray) -> None:
