@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from modersmal import store
-from modersmal.errors import CheckpointError, StoreError
+from modersmal.errors import CheckpointError, StoreDamaged, StoreMissing
 from modersmal.train.average import Held, Mixture, Stored, Weights, put_into
 from modersmal.train.checkpoint import Checkpoints, Retention, State
 from modersmal.train.dev import DevScore
@@ -22,6 +22,7 @@ from modersmal.train.say import say
 from modersmal.whisper.load import load
 
 CANDIDATES = "candidates.json"
+_GONE = CheckpointError, StoreDamaged, StoreMissing  # not what is merely out of reach
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ class Candidates:
             try:
                 stored.append(self._stored(step))
                 steps.append(step)
-            except (StoreError, CheckpointError) as error:
+            except _GONE as error:
                 say(f"Step {step} is not in the average: {error}")
         if len(steps) > 1:
             named = f"{', '.join(map(str, steps[:-1]))} and {steps[-1]}"
@@ -129,7 +130,7 @@ class Candidates:
             return _Candidate(f"step {step}", step, Mixture.mean([as_it_is]))
         try:
             return _Candidate(f"step {step}", step, Mixture.mean([self._stored(step)]))
-        except (StoreError, CheckpointError) as error:
+        except _GONE as error:
             last = self._state.step
             if step == last:
                 raise
