@@ -121,6 +121,7 @@ def finish(state: State, checkpoints: Checkpoints, run: Path, ending: Ending) ->
 
     Raises:
         Stopped: before it was written; everything is saved.
+        StoreError: a checkpoint is out of reach, or the disk is full.
     """
     parts = ending.parts
     whisper, corpus = parts.learner.whisper, parts.corpus
@@ -165,8 +166,8 @@ def _forget_how_to_learn(learner: Learner) -> None:
 
 
 def _say_why(choice: Choice) -> None:
-    others = [f"{rate:.1%} of {name}" for name, rate in choice.rates.items()
-              if name != choice.weights]  # fmt: skip
+    found = choice.rates.items()
+    others = [f"{rate:.1%} of {name}" for name, rate in found if name != choice.weights]
     if others and choice.rate is not None:
         say(f"The model is {choice.weights}: {choice.rate:.1%} on dev, against {', '.join(others)}")
 
