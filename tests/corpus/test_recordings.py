@@ -15,6 +15,7 @@ from modersmal.corpus import Corpus
 from modersmal.corpus.cutting import Cutter
 from modersmal.corpus.inspect import inspect
 from modersmal.corpus.prepare import prepare
+from modersmal.corpus.sample import Sample
 from modersmal.errors import CorpusError
 from modersmal.transcribe.formats import write_time
 
@@ -168,6 +169,17 @@ def test_any_number_of_workers_makes_the_same_corpus(
     assert train.speech_s[0].tolist() == [0.0, 2.0]
     assert train.speech_s.dtype == np.float32
     assert Corpus.open(tmp_path / "out-1").split("dev").speakers == ["Anna"]
+
+
+def test_a_sample_of_recordings_is_drawn_clip_by_clip(many: Path, tmp_path: Path) -> None:
+    sample = Sample(8)
+    data = DataConfig(**ALL_TRAIN)
+    corpus = prepare([str(many)], tmp_path / "out", data=data, sample=sample).corpus
+    assert sum(len(corpus.split(name)) for name in corpus.splits) == 7
+    whole = made(many, tmp_path / "whole")
+    lengths_s = sample.durations_s(corpus)
+    for name in ("train", "test"):
+        assert lengths_s[name].sum() == pytest.approx(whole.split(name).duration_s, rel=0.15)
 
 
 def test_inspect_counts_recordings_and_their_hours(many: Path, tmp_path: Path) -> None:

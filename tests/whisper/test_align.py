@@ -11,6 +11,7 @@ from modersmal.audio import SAMPLE_RATE, decode
 from modersmal.config import DataConfig
 from modersmal.corpus.alignment import Alignment, Sentence
 from modersmal.corpus.prepare import Prepared, prepare
+from modersmal.corpus.sample import Sample
 from modersmal.whisper.align import HeardLetters, ModelAligner, align_text
 from modersmal.whisper.trace import Trace
 
@@ -160,6 +161,28 @@ def test_what_was_aligned_is_kept_when_prepare_is_stopped(
     assert not list(tmp_path.glob("out/.prepare"))
     straight = prepared(source, tmp_path / "straight", Known()).corpus
     assert straight.hash == corpus.hash
+
+
+def test_a_sample_listens_to_the_first_minute_alone(recording: Recording, tmp_path: Path) -> None:
+    source, listened_s = tmp_path / "in", []
+    source.mkdir()
+    soundfile.write(source / "tal.flac", np.tile(recording.samples, 3), SAMPLE_RATE)
+    (source / "tal.txt").write_text("Ett och två. Tre och fyra.")
+
+    class Timed(Known):
+        def __call__(self, recording: Iterator[np.ndarray], text: str) -> Alignment:
+            listened_s.append(sum(map(len, recording)) / SAMPLE_RATE)
+            return super().__call__(iter([np.zeros(40 * SAMPLE_RATE)]), text)
+
+    sample = Sample(32)
+    data = DataConfig(dev_share=0, test_share=0, workers=1)
+    made = prepare(
+        [str(source)], tmp_path / "out", data=data, sample=sample, aligner=Timed()
+    ).corpus
+    assert listened_s == [60.0]
+    [lengths_s] = sample.durations_s(made).values()
+    whole_s = 3 * len(recording.samples) / SAMPLE_RATE
+    assert 0.1 * whole_s < lengths_s.sum() < 1.2 * whole_s
 
 
 def test_without_an_aligner_a_recording_is_too_long(recording: Recording, tmp_path: Path) -> None:

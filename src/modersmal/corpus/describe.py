@@ -43,9 +43,10 @@ def notes(info: dict[str, Any]) -> list[str]:
         )
     for name, split in info["splits"].items():
         if split.get("recordings"):
+            plural = "s" * (split["recordings"] > 1)
             found.append(
                 f"Of {name}, {split['recorded_s'] / 3600:,.2f} h are clips of "
-                f"{split['recordings']:,} long recordings."
+                f"{split['recordings']:,} long recording{plural}."
             )
     found += [_source(source) for source in info["sources"]]
     return found
