@@ -29,6 +29,7 @@ _EXAMPLES = {
     "gradient_checkpointing": True,
     "budget": "2h50m",
     "rank": 32,
+    "dev_clips": 300,
     "deadline": "2026-12-24T18:00+01:00",
 }
 
