@@ -218,10 +218,11 @@ def test_reads_one_batch_ahead_and_reports(whisper: Whisper) -> None:
 def test_several_batches_at_once_give_the_same(
     whisper: Whisper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = convert_live(whisper, tmp_path / "ct2")
+    folder, threads = convert_live(whisper, tmp_path / "ct2"), torch.get_num_threads()
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     one = CTranslate2Decoder(folder, whisper)
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    torch.set_num_threads(2)
     three = CTranslate2Decoder(folder, whisper)
     done: list[int] = []
 
@@ -230,6 +231,8 @@ def test_several_batches_at_once_give_the_same(
     assert (one.lanes, three.lanes) == (1, 3)
     assert at_once == decode(one, CLIPS, language_token="sv", batch_s=30)
     assert sum(done) == len(CLIPS)
+    assert torch.get_num_threads() == 2  # CTranslate2 would leave torch with one
+    torch.set_num_threads(threads)
 
 
 def test_refuses_what_does_not_fit(decoder: Decoder, opens: Opens, tiny_whisper) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import ctranslate2
 import numpy as np
+import torch
 from torch import Tensor
 
 from modersmal.corpus.pool import available_cores
@@ -35,6 +36,7 @@ class CTranslate2Decoder:
         # A thread of its own for each batch beats several for one: nothing waits for the slowest.
         cores = decoding_cores() if device == "cpu" else 1
         self.lanes = min(cores, _MOST_LANES)
+        torch_threads = torch.get_num_threads()
         self._whisper = ctranslate2.models.Whisper(
             str(folder),
             device=device,
@@ -42,6 +44,8 @@ class CTranslate2Decoder:
             inter_threads=self.lanes,
             intra_threads=max(1, cores // self.lanes),
         )
+        # It sets the number for all of OpenMP: training would go on in one thread.
+        torch.set_num_threads(torch_threads)
         if device != "cpu":  # libraries that are missing are missed only when they compute
             silence = np.zeros((1, model.mels, WINDOW_FRAMES), np.float32)
             self._whisper.encode(ctranslate2.StorageView.from_array(silence))
