@@ -245,8 +245,10 @@ def test_steps_on_a_stand_in_are_as_long_as_real_ones(
     """The same padding a step, from the sampled clips alone."""
     lengths = np.random.default_rng(1).choice([0.25, 0.5, 0.75, 1.0], 4000)
     sample = Corpus.open(tiny_corpus(train=clips, dev=2, test=2))
-    config = TrainConfig(batch_s=20.0, full_share=0.0, max_steps=16, context_floor_s=0.25)
-    config = config.model_copy(update={"context_step_s": 0.25})
+    config = TrainConfig(
+        batch_s=20.0, full_share=0.0, packed_share=0.0, max_steps=16, context_floor_s=0.25,
+        context_step_s=0.25,
+    )  # fmt: skip
     wanted = {"train": spread(lengths, 16 * config.batch_s)}
     stand_in = write_stand_in(sample, tmp_path / "stand-in", wanted)
     made = Steps.of(config, stand_in.split("train").durations_s)
@@ -320,11 +322,13 @@ def test_a_training_is_put_together_from_its_parts(tmp_path: Path) -> None:
     """The cost of a made-up machine is found again, whatever the shares of the geometries."""
     lengths = speech(2000)
     config = TrainConfig(
-        max_steps=300, batch_s=60.0, full_share=0.2, save_every=100, evaluate_every=150
-    )
+        max_steps=300, batch_s=60.0, packed_share=0.1, full_share=0.1, save_every=100,
+        evaluate_every=150,
+    )  # fmt: skip
     some = config.model_copy(update={"max_steps": 10})
     short, full = (
-        Steps.of(some.model_copy(update={"full_share": share}), lengths) for share in (0.0, 1.0)
+        Steps.of(some.model_copy(update={"packed_share": share, "full_share": share}), lengths)
+        for share in (0.0, 0.5)
     )
     training = Training(
         made_pass(short, 0.01, 5.0, 0.5), made_pass(full, 0.03, 4.0, 0.4), tmp_path, np.zeros(0)
