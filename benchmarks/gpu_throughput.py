@@ -131,7 +131,7 @@ def durations_s(clips: int) -> np.ndarray:
 
 def label(seconds: float, random: np.random.Generator) -> Label:
     ids = random.integers(300, 50_000, 5 + int(seconds * TOKENS_PER_S)).tolist()
-    return Label(ids[:-1], ids[1:])
+    return Label(ids, ids[1:])
 
 
 def batches(geometry: Geometry, clips: int, steps: int) -> Iterator[StepBatch]:

@@ -57,7 +57,8 @@ def main() -> None:
 
 def compare(split: Split, steps: int) -> None:
     chosen = Workers.choose("auto")
-    print(f"{available_cores()} cores, {torch.get_num_threads()} threads; by default: {chosen}")
+    by_default = f"{chosen.count} {'processes' if chosen.processes else 'thread'}"
+    print(f"{available_cores()} cores, {torch.get_num_threads()} threads; by default {by_default}")
     whisper = load("bundled", device=choose_device("auto"))
     learn = learning(whisper)
     reader = make_reader(whisper, split)
@@ -97,6 +98,7 @@ def measure(
         time.sleep(STARTING_S)
     for _ in range(2 * loader.workers.count):  # what was read ahead meanwhile
         next(batches)
+    learn(next(batches))  # from here on it is as in the midst of training
     waited_s = audio_s = 0.0
     began_s = time.monotonic()
     for _ in range(steps):
