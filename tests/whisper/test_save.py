@@ -7,9 +7,9 @@ import pytest
 import torch
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
-from modersmal.errors import StoreError
+from modersmal.errors import ModelError, StoreError
 from modersmal.language import resolve
-from modersmal.whisper.load import load
+from modersmal.whisper.load import describe, load, read_card
 from modersmal.whisper.save import save_complete
 
 KINDS = [("multilingual", 80), ("multilingual-v3", 128), ("english", 80)]
@@ -150,3 +150,23 @@ def test_a_full_disk_is_one_plain_sentence(tiny_whisper, tmp_path):
             save_complete(whisper, tmp_path / "saved", None)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_the_card_says_what_the_model_can_be_given(tiny_whisper, tmp_path) -> None:
+    stock = load(str(tiny_whisper()))
+    assert (stock.context, stock.windows) == ("full", False)
+    trained = replace(stock, context="dynamic", context_floor_s=3.5, windows=True)
+
+    save_complete(trained, tmp_path, resolve("sv"))
+
+    card = json.loads((tmp_path / "modersmal.json").read_text())
+    assert (card["context"], card["context_floor_s"], card["windows"]) == ("dynamic", 3.5, True)
+    for found in (load(str(tmp_path)), describe(str(tmp_path)), read_card(tmp_path)):
+        assert (found.context, found.context_floor_s, found.windows) == ("dynamic", 3.5, True)
+    again = tmp_path / "again"
+    save_complete(load(str(tmp_path)), again, None)
+    assert read_card(again) == read_card(tmp_path)
+    for floor in (0, 31, "2", None):
+        (tmp_path / "modersmal.json").write_text(json.dumps(card | {"context_floor_s": floor}))
+        with pytest.raises(ModelError, match=r"context_floor_s is .*; it is from 0 to 30 s"):
+            read_card(tmp_path)
