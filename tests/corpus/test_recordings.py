@@ -107,6 +107,7 @@ def test_what_cannot_be_used_is_refused_with_its_place(tmp_path: Path) -> None:
         ("tal.srt line 22", "too-long"), ("tal.srt line 30", "past-end"),
         ("tal.srt line 34", "past-end"),
     }  # fmt: skip
+    assert {one["split"] for one in rejected(tmp_path / "out")} == {"train"}
     assert (
         "72.000 s, and tal.flac ends at 60.000 s" in (tmp_path / "out/rejected.jsonl").read_text()
     )

@@ -76,7 +76,9 @@ class Aligned:
         try:
             alignment = self._alignment(row, source)
         except AudioError as error:
-            yield Refused(row.where, "unreadable", str(error), row.path, row.split)
+            yield Refused(
+                row.where, "unreadable", str(error), row.path, row.split, of_recording=True
+            )
             return
         parts: list[Segment | Barrier] = [Barrier(*stretch) for stretch in alignment.unwritten]
         latest_s = 0.0
@@ -88,14 +90,8 @@ class Aligned:
                 )
                 latest_s = one.end_s
                 continue
-            yield Refused(
-                where,
-                "no-match",
-                _detail(one, alignment.limit, latest_s),
-                row.path,
-                row.split,
-                one.text,
-            )
+            detail = _detail(one, alignment.limit, latest_s)
+            yield Refused(where, "no-match", detail, row.path, row.split, one.text, True)
             start_s = latest_s if one.start_s is None else one.start_s
             parts.append(Barrier(start_s, start_s if one.end_s is None else one.end_s))
         yield from pieces(

@@ -27,7 +27,7 @@ from modersmal.corpus.sources.base import (
     Span,
     hash64,
 )
-from modersmal.corpus.splits import assign_split
+from modersmal.corpus.splits import assign_split, recording_split
 
 SHARD_ROWS = 500
 SHARD_BYTES = 16 * 1024**2
@@ -240,11 +240,14 @@ class _Planner:
         self.shards.append(PlannedShard(len(self.shards), split, index, source, len(shard.rows)))
 
     def _refuse(self, refused: Refused, source: str) -> None:
+        split = refused.split
+        if split is None and refused.of_recording and refused.path:
+            split = recording_split(refused.path, self._data)
         entry = {
             "source": source,
             "where": refused.where,
             "path": refused.path,
-            "split": refused.split,
+            "split": split,
             "reasons": [refused.reason],
             "detail": refused.detail,
             "text": refused.text,

@@ -28,7 +28,7 @@ from modersmal.corpus.schema import (
 )
 from modersmal.errors import CorpusError, StoreError, nearest
 
-_CACHED_ROW_GROUPS = 4
+_CACHED_BYTES = 192 * 1024**2  # a step's clips come from some 40 row groups of 3 MB
 _JOINT_S = 0.5 / SAMPLE_RATE
 
 
@@ -130,6 +130,30 @@ def _tells_segments(schema: pa.Schema) -> bool:
     return "segments" in schema.names and pa.types.is_list(schema.field("segments").type)
 
 
+@dataclass(frozen=True)
+class StoredClip:
+    """A clip as its shard has it: `data` is the encoded audio."""
+
+    id: str
+    text: str
+    data: bytes
+
+
+@dataclass(frozen=True)
+class _RowGroup:
+    """What is read of a row group: `id`, `text`, `audio`."""
+
+    table: pa.Table
+
+    @property
+    def bytes(self) -> int:
+        return int(self.table.nbytes)
+
+    def clip(self, row: int) -> StoredClip:
+        audio = self.table["audio"][row].as_py()["bytes"]
+        return StoredClip(self.table["id"][row].as_py(), self.table["text"][row].as_py(), audio)
+
+
 class Split:
     """One split of a corpus: its columns as a whole, its audio by index."""
 
@@ -142,7 +166,7 @@ class Split:
         ]
         self._groups = [(number, group) for number, group, _ in groups]
         self._starts = np.cumsum([0, *(rows for _, _, rows in groups)], dtype=np.int64)
-        self._cached: OrderedDict[int, pa.Array] = OrderedDict()
+        self._cached: OrderedDict[int, _RowGroup] = OrderedDict()
 
     def __len__(self) -> int:
         return int(self._starts[-1])
@@ -228,8 +252,13 @@ class Split:
         """The first row of each row group, and behind the last the number of rows: int64."""
         return self._starts
 
-    def audio_bytes(self, indices: Iterable[int]) -> list[bytes]:
-        """The encoded clips at `indices`, in their order; each row group is read once.
+    def values(self, name: str) -> Iterator[list[Any]]:
+        """One column in order, a shard's part at a time: for splits that memory should not hold."""
+        for number in range(len(self.shards)):
+            yield [value for chunk in self._read_shard(number, name) for value in chunk.to_pylist()]
+
+    def clips(self, indices: Iterable[int]) -> list[StoredClip]:
+        """The clips at `indices`, in their order; each row group is read once, and kept a while.
 
         Raises:
             IndexError: an index is not in the split.
@@ -239,39 +268,49 @@ class Split:
         if wanted.size and not (wanted.min() >= 0 and wanted.max() < len(self)):
             raise IndexError(f"the split {self.name!r} has {len(self)} clips, not {wanted.max()}")
         groups = np.searchsorted(self._starts, wanted, side="right") - 1
-        clips: list[bytes] = [b""] * len(wanted)
+        found: dict[int, StoredClip] = {}
         for group in np.unique(groups):
-            encoded = self._row_group_audio(int(group))
+            rows = self._row_group(int(group))
             for place in np.flatnonzero(groups == group):
-                clips[place] = encoded[int(wanted[place] - self._starts[group])].as_py()
-        return clips
+                found[int(place)] = rows.clip(int(wanted[place] - self._starts[group]))
+        return [found[place] for place in range(len(wanted))]
 
-    def _row_group_audio(self, group: int) -> pa.Array:
+    def audio_bytes(self, indices: Iterable[int]) -> list[bytes]:
+        """The encoded clips at `indices`, as `clips`."""
+        return [clip.data for clip in self.clips(indices)]
+
+    def _row_group(self, group: int) -> "_RowGroup":
         if group in self._cached:
             self._cached.move_to_end(group)
             return self._cached[group]
         number, inner = self._groups[group]
+        columns = ["id", "text", "audio.bytes"]
         with self._open(number) as file:
-            table = file.read_row_group(inner, columns=["audio.bytes"], use_threads=False)
-        audio = table["audio"].combine_chunks().field("bytes")
-        self._cached[group] = audio
-        if len(self._cached) > _CACHED_ROW_GROUPS:
+            table = file.read_row_group(inner, columns=columns, use_threads=False)
+        read = _RowGroup(table.combine_chunks())
+        self._cached[group] = read
+        while sum(one.bytes for one in self._cached.values()) > _CACHED_BYTES:
+            if len(self._cached) == 1:
+                break
             self._cached.popitem(last=False)
-        return audio
+        return read
 
     def _read(self, column: str) -> list[pa.Array]:
-        chunks: list[pa.Array] = []
-        for number in range(len(self.shards)):
-            with self._open(number) as file:
-                names = file.schema_arrow.names
-                if column not in names or column == "audio":
-                    raise CorpusError(
-                        f"{self.folder} has no column {column!r}{nearest(column, names)}; "
-                        f"it has {', '.join(name for name in names if name != 'audio')}"
-                    )
-                table = file.read(columns=[column], use_threads=False)
-            chunks.extend(table[column].chunks)
-        return chunks
+        return [
+            chunk
+            for number in range(len(self.shards))
+            for chunk in self._read_shard(number, column)
+        ]
+
+    def _read_shard(self, number: int, column: str) -> list[pa.Array]:
+        with self._open(number) as file:
+            names = file.schema_arrow.names
+            if column not in names or column == "audio":
+                raise CorpusError(
+                    f"{self.folder} has no column {column!r}{nearest(column, names)}; "
+                    f"it has {', '.join(name for name in names if name != 'audio')}"
+                )
+            return file.read(columns=[column], use_threads=False)[column].chunks
 
     @contextmanager
     def _open(self, number: int) -> Iterator[pq.ParquetFile]:

@@ -16,11 +16,18 @@ def assign_split(row: Row, data: DataConfig, language: str) -> str:
     share leaves test alone.
     """
     if isinstance(row, Piece | LongRow):
-        key = f"recording {row.path}"
-    elif row.speaker:
-        key = f"speaker {row.speaker}"
-    else:
-        key = f"sentence {sentence_key(row.text, language)}"
+        return recording_split(row.path, data)
+    if row.speaker:
+        return _by_hash(f"speaker {row.speaker}", data)
+    return _by_hash(f"sentence {sentence_key(row.text, language)}", data)
+
+
+def recording_split(path: str, data: DataConfig) -> str:
+    """The split of all that is cut out of the recording at `path`."""
+    return _by_hash(f"recording {path}", data)
+
+
+def _by_hash(key: str, data: DataConfig) -> str:
     share = int.from_bytes(hashlib.sha256(key.encode("utf-8", "replace")).digest()[:8]) / 2**64
     if share < data.test_share:
         return "test"

@@ -70,7 +70,10 @@ class LongRow(Row):
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A row that cannot become a clip, told while the source is read."""
+    """A row that cannot become a clip, told while the source is read.
+
+    Of a part of the recording at `path`, `of_recording` is set.
+    """
 
     where: str
     reason: str
@@ -78,6 +81,7 @@ class Refused:
     path: str | None = None
     split: str | None = None
     text: str | None = None
+    of_recording: bool = field(default=False, repr=False)  # fingerprints stay as they were
 
 
 class Source(ABC):

@@ -23,16 +23,17 @@ def subtitled(
             raise ValueError("it leads out of the source")
         cues = read_subtitles(found)
     except (OSError, ValueError) as error:
-        yield Refused(subtitles, "no-text", f"{subtitles}: {error}", path, split)
+        yield Refused(subtitles, "no-text", f"{subtitles}: {error}", path, split, of_recording=True)
         return
     if not cues:
-        yield Refused(subtitles, "no-text", f"{subtitles} has no subtitles", path, split)
+        detail = f"{subtitles} has no subtitles"
+        yield Refused(subtitles, "no-text", detail, path, split, of_recording=True)
     parts: list[Segment | Barrier] = []
     latest_s = 0.0
     for cue in without_repeats(cues):
         where = f"{subtitles} line {cue.line}"
         if not isinstance(cue, Cue):
-            yield Refused(where, cue.reason, cue.detail, path, split, cue.text)
+            yield Refused(where, cue.reason, cue.detail, path, split, cue.text, True)
             place_s = latest_s if cue.start_s is None else cue.start_s
             parts.append(Barrier(place_s, place_s))
             continue
@@ -42,7 +43,7 @@ def subtitled(
             parts.append(Segment(cue.start_s, cue.end_s, text, where, cue.speaker))
         elif cue.text:
             detail = f"{cue.text!r} is nothing that is said"
-            yield Refused(where, "no-speech", detail, path, split, cue.text)
+            yield Refused(where, "no-speech", detail, path, split, cue.text, True)
             parts.append(Barrier(cue.start_s, cue.end_s))
     yield from pieces(path, parts, split=split, longest_s=longest_s, space=space)
 
@@ -62,7 +63,7 @@ def pieces(
         said_s = one.segments[-1].end_s - one.segments[0].start_s
         if one.end - one.start > longest_s * SAMPLE_RATE:
             detail = f"{said_s:.4g} s, the limit is {longest_s:g}"
-            yield Refused(where, "too-long", detail, path, split, text)
+            yield Refused(where, "too-long", detail, path, split, text, True)
         else:
             yield _piece(path, one, text, split)
 
