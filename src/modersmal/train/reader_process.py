@@ -6,10 +6,10 @@ system has such files, and what is handed over is its descriptor. Both sides map
 which are gone with the last one to use them: a training that is killed leaves nothing behind.
 """
 
+import io
 import itertools
 import mmap
 import os
-import pickle
 import signal
 import tempfile
 import threading
@@ -131,8 +131,9 @@ def _end_with(parent: int) -> None:
 def _send(connection: Connection, batch: StepBatch, receiver: int) -> None:
     """Arrays, which protocol 5 leaves out, go into a file; all else goes through the socket."""
     arrays: list[memoryview] = []
-    rest = pickle.dumps(batch, 5, buffer_callback=lambda one: arrays.append(one.raw()))
-    connection.send((rest, [array.nbytes for array in arrays]))
+    rest = io.BytesIO()
+    reduction.ForkingPickler(rest, 5, True, lambda one: arrays.append(one.raw())).dump(batch)
+    connection.send((rest.getvalue(), [array.nbytes for array in arrays]))
     if arrays:
         file = _nameless_file()
         try:
@@ -151,7 +152,8 @@ def _receive(connection: Connection) -> StepBatch | Exception:
     ends = list(itertools.accumulate(sizes))
     memory = _mapped(connection) if ends else memoryview(b"")  # lives while an array is in it
     arrays = [memory[end - size : end] for end, size in zip(ends, sizes, strict=True)]
-    return pickle.loads(rest, buffers=arrays)  # noqa: S301 (of a process that we have started)
+    received: StepBatch = reduction.ForkingPickler.loads(rest, buffers=arrays)
+    return received
 
 
 def _mapped(connection: Connection) -> memoryview:
