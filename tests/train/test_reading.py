@@ -108,11 +108,19 @@ def test_a_window_leaves_out_what_has_no_room_in_its_label(make_loader):
     planned = reader.plan.batch(0)
     window = max(planned.samples, key=lambda sample: len(sample.rows))
     row = window.rows[1]
-    reader.split.texts[row] = "orden tar aldrig slut " * 100
-    assert reader.load(0).learned > 0
-    fitted = reader._fitting(window, 0)
-    assert fitted.rows == window.rows[:1]
-    alone = reader._fitting(PlannedSample((row,), (0.0,), timestamps=True), 0)
+    stored_clips = reader.split.clips
+
+    def with_a_long_text(rows):
+        return [
+            replace(clip, text="orden tar aldrig slut " * 100) if number == row else clip
+            for number, clip in zip(rows, stored_clips(rows), strict=True)
+        ]
+
+    reader.split.clips = with_a_long_text
+    batch = reader.load(0)
+    assert window.rows[:1] in [sample.rows for sample in batch.planned.samples]
+    stored = dict(zip([row], reader.split.clips([row]), strict=True))
+    alone = reader._fitting(PlannedSample((row,), (0.0,), timestamps=True), 0, stored)
     assert alone == PlannedSample((row,), (0.0,), timestamps=False)
 
 
@@ -154,7 +162,7 @@ def test_faster_clips_keep_their_texts_and_their_times_shrink(make_loader):
 def test_a_clip_that_is_not_what_the_corpus_says_is_named(make_loader):
     reader = make_loader().reader
     row = reader.plan.batch(0).rows[0]
-    reader.split.durations_s = reader.split.durations_s + 1
+    reader.plan.clips.durations_s[:] += 1
     with pytest.raises(CorpusError, match=r"clip train-\d+ lasts .*prepare"):
         reader.load(0)
     assert reader.split.ids[row].startswith("train-")
@@ -162,6 +170,9 @@ def test_a_clip_that_is_not_what_the_corpus_says_is_named(make_loader):
 
 def test_damaged_audio_is_named_also_from_a_thread(make_loader):
     loader = make_loader(1)
-    loader.reader.split.audio_bytes = lambda rows: [b"not audio"] * len(rows)
+    stored_clips = loader.reader.split.clips
+    loader.reader.split.clips = lambda rows: [
+        replace(clip, data=b"not audio") for clip in stored_clips(rows)
+    ]
     with pytest.raises(AudioError, match="clip train-"):
         list(itertools.islice(loader.steps(0, 3), 3))

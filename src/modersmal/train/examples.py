@@ -14,8 +14,6 @@ from modersmal.language import MAX_TOKENS
 from modersmal.whisper.load import Whisper
 from modersmal.whisper.tokens import label_ids
 
-_CHUNK_CLIPS = 4096
-
 
 @dataclass(frozen=True)
 class Examples:
@@ -38,7 +36,7 @@ def find_examples(split: Split, whisper: Whisper, language_token: str) -> Exampl
     takes_part = np.zeros(len(split), dtype=bool)
     left_out = {"no text": 0, "over 30 s": 0, f"over {MAX_TOKENS} tokens": 0}
     no_text, too_long, too_many_tokens = left_out
-    for first, texts in _chunks(split.texts):
+    for first, texts in _chunks(split):
         labels = label_ids(whisper.tokenizer, whisper.vocabulary, texts, language_token)
         for row, (text, label) in enumerate(zip(texts, labels, strict=True), start=first):
             if not text.strip():
@@ -55,6 +53,9 @@ def find_examples(split: Split, whisper: Whisper, language_token: str) -> Exampl
     return Examples(takes_part, {why: n for why, n in left_out.items() if n}, used)
 
 
-def _chunks(texts: list[str]) -> Iterator[tuple[int, list[str]]]:
-    for first in range(0, len(texts), _CHUNK_CLIPS):
-        yield first, texts[first : first + _CHUNK_CLIPS]
+def _chunks(split: Split) -> Iterator[tuple[int, list[str]]]:
+    """First rows and texts, a shard at a time."""
+    first = 0
+    for texts in split.values("text"):
+        yield first, texts
+        first += len(texts)

@@ -9,7 +9,7 @@ import numpy as np
 
 from modersmal import audio
 from modersmal.audio import SAMPLE_RATE
-from modersmal.corpus import Split
+from modersmal.corpus.shards import Split, StoredClip
 from modersmal.errors import CorpusError
 from modersmal.logmel import FRAMES_PER_S, HOP_SAMPLES
 from modersmal.train.batch import HeardSample, StepBatch
@@ -20,6 +20,8 @@ from modersmal.train.perturb import perturb
 from modersmal.train.plan import Plan, PlannedBatch, PlannedSample
 from modersmal.train.speech import room_tone, speech_bounds_s
 from modersmal.train.streams import stream
+
+Stored = Mapping[int, StoredClip]
 
 _DRIFT_S = 0.1
 _ZERO_SHARE = 0.5
@@ -53,28 +55,36 @@ class Reader:
     def load(self, step: int, *, whole: bool = False) -> StepBatch:
         """The batch of one step, now; if `whole`, with the samples of other processes too."""
         planned = self.plan.batch(step)
-        samples = tuple(self._fitting(sample, planned.epoch) for sample in planned.samples)
+        stored = self._stored(planned)
+        samples = tuple(self._fitting(one, planned.epoch, stored) for one in planned.samples)
         planned = replace(planned, samples=samples)
         here = range(len(planned.samples))[slice(None) if whole else self._share]
-        clips = self._clips(planned, here)
-        labels = [self._label(sample, planned.epoch, clips) for sample in planned.samples]
+        clips = self._clips(planned, here, stored)
+        labels = [self._label(one, planned.epoch, stored, clips) for one in planned.samples]
         heard = [self._heard(planned, place, labels[place], clips) for place in here]
         return StepBatch(planned, heard, sum(label.learned for label in labels))
 
     def texts(self, batch: StepBatch) -> list[str]:
         """What is said in each sample, by clips that do not straddle its edge."""
+        stored = self._stored(batch.planned)
         return [
             " ".join(
                 said.text.strip()
-                for said in self._utterances(sample, batch.planned.epoch, {})
+                for said in self._utterances(sample, batch.planned.epoch, stored, {})
                 if said.end_s is not None
             )
             for sample in batch.planned.samples
         ]
 
-    def _fitting(self, sample: PlannedSample, epoch: int) -> PlannedSample:
+    def _stored(self, planned: PlannedBatch) -> Stored:
+        """All clips that a step has to do with, by their rows."""
+        rows = {row for sample in planned.samples for row in (*sample.rows, *sample.previous)}
+        with self._reading:
+            return dict(zip(sorted(rows), self.split.clips(sorted(rows)), strict=True))
+
+    def _fitting(self, sample: PlannedSample, epoch: int, stored: Stored) -> PlannedSample:
         """A sample without the clips for whose texts a label has no room."""
-        said = self._utterances(sample, epoch, {})
+        said = self._utterances(sample, epoch, stored, {})
         count = self.labeller.fitting(said, timestamps=sample.timestamps)
         if count == len(said):
             return sample
@@ -82,13 +92,15 @@ class Reader:
             return replace(sample, rows=sample.rows[:1], starts_s=(0.0,), timestamps=False)
         return replace(sample, rows=sample.rows[:count], starts_s=sample.starts_s[:count])
 
-    def _label(self, sample: PlannedSample, epoch: int, clips: Mapping[int, _Clip]) -> Label:
-        previous = [self.split.texts[row] for row in sample.previous]
-        said = self._utterances(sample, epoch, clips)
+    def _label(
+        self, sample: PlannedSample, epoch: int, stored: Stored, clips: Mapping[int, _Clip]
+    ) -> Label:
+        previous = [stored[row].text for row in sample.previous]
+        said = self._utterances(sample, epoch, stored, clips)
         return self.labeller.label(said, timestamps=sample.timestamps, previous=previous)
 
     def _utterances(
-        self, sample: PlannedSample, epoch: int, clips: Mapping[int, _Clip]
+        self, sample: PlannedSample, epoch: int, stored: Stored, clips: Mapping[int, _Clip]
     ) -> list[Utterance]:
         """What is said in a sample, and when; times of clips that are not here are 0."""
         ends_s = self.plan.ends_s(np.array(sample.rows, dtype=np.int64), epoch)
@@ -97,25 +109,20 @@ class Reader:
         for row, start_s, straddles in zip(sample.rows, sample.starts_s, off, strict=True):
             clip = clips.get(row, _NOWHERE)
             end_s = None if straddles else start_s + clip.end_s
-            said.append(Utterance(self.split.texts[row], start_s + clip.start_s, end_s))
+            said.append(Utterance(stored[row].text, start_s + clip.start_s, end_s))
         return said
 
-    def _clips(self, planned: PlannedBatch, here: range) -> dict[int, _Clip]:
-        rows = sorted({row for place in here for row in planned.samples[place].rows})
-        with self._reading:
-            encoded = self.split.audio_bytes(rows) if rows else []
-        clips = {
-            row: self._decode(row, data, planned.epoch)
-            for row, data in zip(rows, encoded, strict=True)
-        }
+    def _clips(self, planned: PlannedBatch, here: range, stored: Stored) -> dict[int, _Clip]:
+        rows = {row for place in here for row in planned.samples[place].rows}
+        clips = {row: self._decode(row, stored[row], planned.epoch) for row in sorted(rows)}
         if planned.geometry != "packed" and self.plan.clips.speech_s is not None:
             return {row: clip.speech() for row, clip in clips.items()}
         return clips
 
-    def _decode(self, row: int, data: bytes, epoch: int) -> _Clip:
-        name = f"clip {self.split.ids[row]}"
-        clip = audio.decode(data, name=name)
-        recorded_s = float(self.split.durations_s[row])
+    def _decode(self, row: int, stored: StoredClip, epoch: int) -> _Clip:
+        name = f"clip {stored.id}"
+        clip = audio.decode(stored.data, name=name)
+        recorded_s = float(self.plan.clips.durations_s[row])
         if abs(clip.duration_s - recorded_s) > _DRIFT_S:
             raise CorpusError(
                 f"{name} lasts {clip.duration_s:.2f} s, the corpus says {recorded_s:.2f} s; "
