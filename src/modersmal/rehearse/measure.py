@@ -23,6 +23,7 @@ from modersmal.train.loop import StepReport
 from modersmal.train.train import train
 from modersmal.whisper.align import ModelAligner
 from modersmal.whisper.decode import Context
+from modersmal.whisper.decoders import open_decoder
 
 _TIMES = 4  # that the sample is repeated to tell a clip's cost
 _EPOCH_STEPS = 8
@@ -132,6 +133,7 @@ class Scorer:
 
     def measure(self, model: str, context: Context) -> Decoding:
         """What scoring with a model costs."""
+        open_decoder(model, engine=self._recipe.evaluate.engine)  # converts it, once for all
         few, many = (self.corpus.split(f"{context}_{name}") for name in ("few", "many"))
         return Decoding.from_two(
             context,
