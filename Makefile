@@ -44,6 +44,9 @@ bench: $(READY)
 	if $(BIN)/python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; \
 		then $(BIN)/python benchmarks/gpu_throughput.py; \
 		else $(BIN)/python benchmarks/gpu_throughput.py --try; fi
+	$(BIN)/python benchmarks/evaluation.py
+	$(BIN)/python benchmarks/contexts.py
+	$(BIN)/python benchmarks/transcription.py
 	$(BIN)/python benchmarks/checkpointing.py
 	$(BIN)/python benchmarks/restart.py --size bundled
 	$(BIN)/python benchmarks/restart.py --size small --repeats 2
