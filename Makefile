@@ -50,6 +50,8 @@ bench: $(READY)
 	$(BIN)/python benchmarks/checkpointing.py
 	$(BIN)/python benchmarks/restart.py --size bundled
 	$(BIN)/python benchmarks/restart.py --size small --repeats 2
+	$(BIN)/python benchmarks/geometry.py --folder build/geometry
+	$(BIN)/python benchmarks/time_to_wer.py --folder build/time-to-wer --seeds 3
 	$(BIN)/python benchmarks/recipe_quality.py --folder build/recipe-quality
 	$(BIN)/python benchmarks/whole_job.py swedish
 	$(BIN)/python benchmarks/whole_job.py digits

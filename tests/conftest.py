@@ -6,8 +6,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 FLAKY_S3 = Path(__file__).parent / "store" / "flaky_s3.py"
+
+settings.register_profile("any machine", deadline=None)  # a timing never decides a test
+settings.load_profile("any machine")
 
 TinyWhisper = Callable[..., Path]
 TinyCorpus = Callable[..., Path]
@@ -18,7 +22,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Conversions of models go to a cache of the tests' own, and not to the user's."""
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("cache")
-        patch.setenv("MODERSMAL_CACHE", str(folder))
+        patch.setenv("XDG_CACHE_HOME", str(folder))
         yield folder
 
 

@@ -48,7 +48,7 @@ def sums(ranks: Ranks) -> None:
 
 
 def orders(ranks: Ranks) -> None:
-    said = [Begin(3, True, {"scale": 2.0}), Step(3, 1e-5 / 3, 60.0), End("because å", True)]
+    said = [Begin(3, True, False, {"scale": 2.0}), Step(3, 1e-5 / 3, 60.0), End("because å", True)]
     for order in said:
         if ranks.leads:
             ranks.tell(order)

@@ -40,7 +40,8 @@ def test_no_deadline_is_overrun_whatever_the_speed(seed, tiny_whisper, tiny_corp
         "model": str(tiny_whisper(terse=True)),
         "train": {
             "max_steps": 5000, "batch_s": 4.0, "save_every": 20, "evaluate_every": 15,
-            "dev_clips": 2, "device": "cpu", "full_share": 0.0, "packed_share": 0.0, "context_floor_s": 1.0,
+            "dev_clips": 2, "device": "cpu", "full_share": 0.0,
+            "packed_share": 0.0, "context_floor_s": 1.0,
             "budget": f"{budget_s:.2f}s", "on_deadline": "finish" if finishes else "pause",
             "schedule": random.Random(seed).choice(["linear", "cosine"]),
         },

@@ -53,7 +53,7 @@ def test_a_decay_that_the_clock_has_planned_is_followed_to_the_same_bits(start, 
     keys = {"max_steps": 5000, "on_deadline": "finish", "save_every": 4, "evaluate_every": 0}
     run, other = tmp_path / "run", tmp_path / "other"
     for number, step in enumerate(kills):
-        budget = {} if number else {"budget": "9s"}
+        budget = {} if number else {"budget": "16s"}
         assert code_of(start(run, keys | budget, fault=f"train.after-step:{step}:kill")) == -9
     planned = Journal(run / "journal.jsonl").holding("decay")
     assert planned

@@ -34,8 +34,8 @@ def settings(tiny_whisper: Callable[..., Path]) -> dict[str, Any]:
         "model": str(tiny_whisper(terse=True)),
         "train": {
             "max_steps": STEPS, "batch_s": 6.0, "save_every": 5, "evaluate_every": 10,
-            "dev_clips": 2, "device": "cpu", "learning_rate": 1e-3, "full_share": 0.0, "packed_share": 0.0,
-            "context_floor_s": 1.0, "context_step_s": 0.5,
+            "dev_clips": 2, "device": "cpu", "learning_rate": 1e-3, "full_share": 0.0,
+            "packed_share": 0.0, "context_floor_s": 1.0, "context_step_s": 0.5,
         },
     }  # fmt: skip
 

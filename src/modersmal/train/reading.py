@@ -13,12 +13,12 @@ from modersmal.corpus.shards import Split, StoredClip
 from modersmal.errors import CorpusError
 from modersmal.logmel import FRAMES_PER_S, HOP_SAMPLES
 from modersmal.train.batch import HeardSample, StepBatch
+from modersmal.train.bounds import room_tone, speech_bounds_s
 from modersmal.train.labels import Label, Labeller, Utterance
 from modersmal.train.noise import silence
 from modersmal.train.packing import straddling
 from modersmal.train.perturb import perturb
 from modersmal.train.plan import Plan, PlannedBatch, PlannedSample
-from modersmal.train.speech import room_tone, speech_bounds_s
 from modersmal.train.streams import stream
 
 Stored = Mapping[int, StoredClip]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from modersmal.train.speech import room_tone, speech_bounds_s
+from modersmal.train.bounds import room_tone, speech_bounds_s
 
 
 def said(before_s, speech_s, after_s, noise_db=-60.0, seed=0):
