@@ -156,7 +156,7 @@ def long_form(model: str, data: Path, *, by_utterance: bool) -> Heard:
     [sound] = (data / "longform").glob("*test*.mp3")
     segments = json.loads(sound.with_suffix(".json").read_text())
     engine = Engine.open(model)
-    engine.by_utterance = by_utterance
+    engine._in_windows = lambda samples: not by_utterance  # whatever its card says
     samples = audio.decode(sound.read_bytes(), name=sound.name).samples
     return matched(segments, engine.transcribe(samples).segments)
 
