@@ -31,6 +31,8 @@ RECIPE = """
     workers = 1
     [train]
     max_steps = 2
+    packed_share = 0
+    full_share = 0
     batch_s = 5.0
     warmup_steps = 1
     evaluate_every = 0

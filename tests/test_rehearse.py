@@ -72,7 +72,11 @@ def base(tiny_whisper: Callable[..., Path], tmp_path_factory: pytest.TempPathFac
 
 
 def write_recipe(
-    folder: Path, source: Path, base: Path, train: str = "full_share = 0.25", top: str = ""
+    folder: Path,
+    source: Path,
+    base: Path,
+    train: str = "full_share = 0.25\npacked_share = 0",
+    top: str = "",
 ) -> Path:
     path = folder / "recipe.toml"
     path.write_text(
@@ -174,7 +178,9 @@ def test_a_remote_store_is_rehearsed_and_cleared(
     monkeypatch.setenv("MODERSMAL_WORK", str(tmp_path / "work"))
     there = tmp_path / "there"
     there.mkdir()
-    path = write_recipe(tmp_path, source, base, "full_share = 0", f'store = "file://{there}"')
+    path = write_recipe(
+        tmp_path, source, base, "full_share = 0\npacked_share = 0", f'store = "file://{there}"'
+    )
     found = rehearse(load_recipe(path), keep=True, clips=16)
     assert found.stages[-1].name == "upload"
     assert found.upload["4 checkpoints"] == 4 * found.disk["3 checkpoints"] // 3
