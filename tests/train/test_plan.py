@@ -129,6 +129,14 @@ def test_steps_of_30_s_hold_the_seconds_asked_for_too(geometry):
     assert max(seconds) < 240 + 60
 
 
+@pytest.mark.parametrize("batch_s", [8.0, 15.0, 30.0])
+def test_steps_of_less_than_a_window_are_windows_all_the_same(batch_s):
+    batches = epoch_of(plan_of(speech(2000), batch_s=batch_s, packed_share=1.0), 0)
+    samples = sum(len(batch.samples) for batch in batches)
+    assert samples < 1.3 * len(batches)
+    assert np.mean([len(batch.rows) for batch in batches]) > 0.9 * batch_s / 4.8
+
+
 def test_reading_stays_local_and_groups_are_permuted():
     """A stretch touches few row groups, and not the same ones in every epoch."""
     plan = plan_of(speech(50_000), batch_s=240.0, group_rows=100, **MIXED)

@@ -30,8 +30,11 @@ class Window:
     starts_s: list[float]
 
 
-def pack_clips(durations_s: np.ndarray, random: np.random.Generator) -> list[Window]:
-    """Join clips, (n,) seconds, in the order they come, with pauses as between sentences.
+def pack_clips(
+    durations_s: np.ndarray, random: np.random.Generator, longest_s: float = WINDOW_S
+) -> list[Window]:
+    """Join clips, (n,) seconds, in the order they come, with pauses as between sentences, to at
+    most `longest_s` where a clip alone is not longer.
 
     Each goes to the fullest window that has room. A quarter of the windows end earlier, and hear
     the beginning of one clip more.
@@ -41,6 +44,7 @@ def pack_clips(durations_s: np.ndarray, random: np.random.Generator) -> list[Win
     rooms_s = np.where(
         random.random(count) < _STRADDLED_SHARE, random.uniform(*_EARLIER_S, count), WINDOW_S
     )
+    rooms_s = np.minimum(rooms_s, longest_s)
     windows = [
         _placed(clips, pauses_s, durations_s)
         for clips in _best_fit((durations_s + pauses_s).tolist(), rooms_s.tolist())
@@ -56,16 +60,19 @@ def pack_clips(durations_s: np.ndarray, random: np.random.Generator) -> list[Win
     return windows
 
 
-def pack_recording(durations_s: np.ndarray, speech_s: np.ndarray, first_s: float) -> list[Window]:
+def pack_recording(
+    durations_s: np.ndarray, speech_s: np.ndarray, first_s: float, longest_s: float = WINDOW_S
+) -> list[Window]:
     """Cut a recording into windows. Its segments last (n,) seconds with the pauses behind them,
     and the speech of each `speech_s`.
 
-    The first window is of at most `first_s` seconds, so that other epochs cut elsewhere.
+    The first window is of at most `first_s` seconds, so that other epochs cut elsewhere, and the
+    others of at most `longest_s`, where a segment alone is not longer.
     """
     starts_s = np.cumsum(durations_s, dtype=np.float64) - durations_s
     ends_s = starts_s + speech_s
     windows: list[Window] = []
-    first, limit_s = 0, first_s
+    first, limit_s = 0, min(first_s, longest_s)
     while first < len(starts_s):
         begin_s = float(starts_s[first])
         last = int(np.searchsorted(ends_s, begin_s + limit_s + _ROUNDING_S, side="right"))
@@ -75,7 +82,7 @@ def pack_recording(durations_s: np.ndarray, speech_s: np.ndarray, first_s: float
         if goes_on and starts_s[last] - begin_s <= WINDOW_S - _LEAST_HEARD_S:
             clips.append(last)
         windows.append(Window(clips, [float(starts_s[clip]) - begin_s for clip in clips]))
-        first, limit_s = last, WINDOW_S
+        first, limit_s = last, longest_s
     return windows
 
 

@@ -26,6 +26,8 @@ from modersmal.train.streams import stream
 STRETCH_STEPS = 64
 _PREVIOUS_CLIPS = 8
 _SHORTEST_FIRST_S = 5.0
+# Where steps hold less than a window's speech, windows are filled less; at last, clips are alone.
+_FILLED = (1.0, 0.75, 0.5, 0.3, 0.15, 0.0)
 _BLOCK_S = 120.0  # of a recording, that is dealt as one
 _ORDER, _SAMPLES, _STRETCH = 1, 8, 9  # what a random stream is for
 
@@ -288,10 +290,13 @@ def _samples(
 ) -> list[list[Window]]:
     """Make samples of the rows of one geometry, and divide them among its steps."""
     if geometry == "packed":
-        windows = _packed(plan, epoch, rows, random)
-        if len(windows) >= steps:
-            weights = np.array([_whole_s(plan, epoch, window) for window in windows])
-            return [windows[run] for run in cut(weights, steps)]
+        windows = next(
+            packed
+            for share in _FILLED
+            if len(packed := _packed(plan, epoch, rows, random, share * WINDOW_S)) >= steps
+        )
+        weights = np.array([_whole_s(plan, epoch, window) for window in windows])
+        return [windows[run] for run in cut(weights, steps)]
     spoken_s = plan.spoken_s(rows, epoch)
     if geometry == "dynamic":
         # Within one step of the context, clips meet in a new order every epoch.
@@ -302,21 +307,26 @@ def _samples(
     return [made[place] for place in random.permutation(steps)]
 
 
-def _packed(plan: Plan, epoch: int, rows: np.ndarray, random: np.random.Generator) -> list[Window]:
-    """Windows of 30 s, in random order: of each recording's stretches, and of clips."""
+def _packed(
+    plan: Plan, epoch: int, rows: np.ndarray, random: np.random.Generator, longest_s: float
+) -> list[Window]:
+    """Windows, filled up to `longest_s`, in random order: of each recording's stretches, and of
+    clips."""
     seconds, ends_s = plan.seconds(rows, epoch), plan.ends_s(rows, epoch)
     windows: list[Window] = []
     alone = np.ones(len(rows), dtype=bool)
     for run in _runs(plan.clips, rows):
         first_s = float(random.uniform(_SHORTEST_FIRST_S, WINDOW_S))
-        windows += _of_rows(rows[run], pack_recording(seconds[run], ends_s[run], first_s))
+        windows += _of_rows(
+            rows[run], pack_recording(seconds[run], ends_s[run], first_s, longest_s)
+        )
         alone[run] = False
     by_speaker = np.zeros(len(rows), dtype=np.int32)
     if plan.shapes.same_speaker and plan.clips.speakers is not None:
         by_speaker = plan.clips.speakers[rows]
     for speaker in np.unique(by_speaker[alone]):
         chosen = np.flatnonzero(alone & (by_speaker == speaker))
-        windows += _of_rows(rows[chosen], pack_clips(ends_s[chosen], random))
+        windows += _of_rows(rows[chosen], pack_clips(ends_s[chosen], random, longest_s))
     return [windows[place] for place in random.permutation(len(windows))]
 
 
