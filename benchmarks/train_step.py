@@ -229,10 +229,10 @@ def evenly(ordered: list[int], count: int) -> list[int]:
 def best(name: str, sizes: dict[str, Callable[[int], float]], steps: int) -> Side:
     """Try every device batch size for one step, then measure the fastest."""
     tried = {}
-    for size, measure in sizes.items():
+    for size, measure in sizes.items() if len(sizes) > 1 else ():
         tried[size] = measure(1)
         print(f"  {name}, {size} at a time: {tried[size]:.2f} s of audio a second", flush=True)
-    fastest = max(tried, key=lambda size: tried[size])
+    fastest = max(tried or sizes, key=lambda size: tried.get(size, 0.0))
     return Side(fastest, sizes[fastest](steps))
 
 
@@ -246,6 +246,10 @@ def main() -> None:
     parser.add_argument("--size", choices=SIZES, default="small")
     parser.add_argument("--clips", type=int, default=16, help="clips of an optimiser step")
     parser.add_argument("--steps", type=int, default=2, help="steps measured at the best size")
+    parser.add_argument("--their-clips", type=int, nargs="+", default=[2, 4, 8, 16],
+                        help="device batch sizes to try")  # fmt: skip
+    parser.add_argument("--our-seconds", type=int, nargs="+", default=[30, 60, 120],
+                        help="device batch sizes to try")  # fmt: skip
     parser.add_argument("--memory-of", choices=["modersmal", "Seq2SeqTrainer"], help="only that")
     parser.add_argument("--skip-memory", action="store_true")
     options = parser.parse_args()
@@ -256,12 +260,13 @@ def main() -> None:
         if options.memory_of:
             print(take_memory(split, options.size, options.memory_of))
             return
-        compare(split, options.size, options.clips, options.steps)
+        compare(split, options)
     if not options.skip_memory:
         compare_memory(options.size)
 
 
-def compare(split: Split, size: str, clips: int, steps: int) -> None:
+def compare(split: Split, options: argparse.Namespace) -> None:
+    size, clips, steps = options.size, options.clips, options.steps
     rows = evenly(np.argsort(split.durations_s).tolist(), clips)
     mean_s = float(split.durations_s.mean())
     print(f"{size}, {clips} clips a step, mean {mean_s:.1f} s, {torch.get_num_threads()} threads")
@@ -271,7 +276,7 @@ def compare(split: Split, size: str, clips: int, steps: int) -> None:
             f"{count} clips": lambda steps, count=count: trainer_speed(
                 size, split, rows, count, steps
             )
-            for count in (2, 4, 8, 16)
+            for count in options.their_clips
             if count <= clips
         },
         steps,
@@ -283,7 +288,7 @@ def compare(split: Split, size: str, clips: int, steps: int) -> None:
                 f"{seconds} s": lambda steps, seconds=seconds, geometry=geometry: modersmal_speed(
                     size, split, clips, seconds, steps * SPREAD[geometry], geometry
                 )
-                for seconds in (30, 60, 120)
+                for seconds in options.our_seconds
                 if seconds <= clips * 30
             },
             steps,
