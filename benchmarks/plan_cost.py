@@ -15,8 +15,8 @@ import time
 
 import numpy as np
 
+from measured import own_peak_bytes
 from modersmal.config import TrainConfig
-from modersmal.train.memory import peak_process_bytes
 from modersmal.train.plan import Clips, Plan
 
 SIZES = (10**4, 10**6, 2 * 10**7)
@@ -39,7 +39,7 @@ def measure(clips: int) -> str:
     lengths = durations_s(clips)
     groups = np.append(np.arange(0, clips, ROWS_OF_A_GROUP), clips)
     np.sort(np.ones(ROWS_OF_A_GROUP))  # what a first use loads
-    before = peak_process_bytes()
+    before = own_peak_bytes()
     began_s = time.monotonic()
     plan = Plan.of(TrainConfig(), Clips(lengths, groups))
     plan.batch(0)
@@ -47,7 +47,7 @@ def measure(clips: int) -> str:
     began_s = time.monotonic()
     plan.batch(plan.batches_per_epoch * 3 // 2)
     later_s = time.monotonic() - began_s
-    taken = peak_process_bytes() - before + lengths.nbytes + groups.nbytes
+    taken = own_peak_bytes() - before + lengths.nbytes + groups.nbytes
     return (
         f"{clips:,} clips, {lengths.sum(dtype=np.float64) / 3600:,.0f} h, "
         f"{plan.batches_per_epoch:,} steps an epoch: first batch after {first_s:.2f} s, one of the "

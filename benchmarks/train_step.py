@@ -35,6 +35,7 @@ from transformers import (
     WhisperForConditionalGeneration,
 )
 
+from measured import own_peak_bytes
 from modersmal import audio
 from modersmal.config import TrainConfig
 from modersmal.corpus import Corpus, Split
@@ -43,7 +44,6 @@ from modersmal.language import Vocabulary, tokenizer
 from modersmal.logmel import WINDOW_FRAMES, clip_features
 from modersmal.train.labels import Labeller
 from modersmal.train.learner import Learner
-from modersmal.train.memory import peak_process_bytes
 from modersmal.train.optim import freeze
 from modersmal.train.plan import Clips, Plan
 from modersmal.train.precision import choose_device, choose_precision
@@ -252,6 +252,7 @@ def main() -> None:
                         help="device batch sizes to try")  # fmt: skip
     parser.add_argument("--memory-of", choices=["modersmal", "Seq2SeqTrainer"], help="only that")
     parser.add_argument("--skip-memory", action="store_true")
+    parser.add_argument("--skip-speed", action="store_true")
     options = parser.parse_args()
     release = Path(os.environ["MODERSMAL_BENCH_DATA"]) / RELEASE
     with tempfile.TemporaryDirectory() as folder:
@@ -260,7 +261,8 @@ def main() -> None:
         if options.memory_of:
             print(take_memory(split, options.size, options.memory_of))
             return
-        compare(split, options)
+        if not options.skip_speed:
+            compare(split, options)
     if not options.skip_memory:
         compare_memory(options.size)
 
@@ -333,7 +335,7 @@ def take_memory(split: Split, size: str, side: str) -> int:
         trainer_speed(size, split, rows, MEMORY_CLIPS, 1)
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
-    return peak_process_bytes()
+    return own_peak_bytes()
 
 
 def _ratio(speed: float, theirs: Side) -> str:

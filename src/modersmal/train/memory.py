@@ -6,8 +6,6 @@ sizes (tiny to small agree within 8 %); tests/train/test_memory.py measures them
 
 import os
 import re
-import resource
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -179,12 +177,6 @@ def available_bytes() -> int:
         _kilobytes(Path("/proc/meminfo"), "MemAvailable"),
         max(0, _cgroup_bytes("memory.max") - used),
     )
-
-
-def peak_process_bytes() -> int:
-    """The most resident memory that this process ever had."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 @contextmanager
