@@ -10,7 +10,7 @@ do it, with features padded to 30 s and made before the clock starts. Scores are
 
 The other side runs twice for each of ours: planned to end when it has had as much time, which says
 what WER the same time buys; and for as many steps as ours, with --longer times as many where that
-is not enough, which says how long it takes to be as good. What is done is kept in DIR.
+is not enough, until it is as good, which says how long that takes. What is done is kept in DIR.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from transformers import Seq2SeqTrainer, Seq2SeqTrainingArguments, TrainerCallback
-from transformers.trainer_callback import TrainerState
+from transformers.trainer_callback import TrainerControl, TrainerState
 
 from modersmal import audio
 from modersmal.config import Recipe, parse_recipe
@@ -42,7 +42,7 @@ from modersmal.whisper.load import Whisper, load
 from modersmal.whisper.tokens import label_ids
 from train_step import RELEASE, Clock, collate
 
-RATE, WARM_UP, BATCH_S = 1e-3, 20, 72.0
+WARM_UP, BATCH_S = 20, 72.0
 DEVICE_CLIPS = 4  # the fastest for them on two cores (train_step.py)
 
 
@@ -104,6 +104,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, required=True, help="where what is done is kept")
     parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--rate", type=float, default=1e-3, help="peak learning rate of both sides")
     parser.add_argument("--every", type=int, default=20, help="steps between scores")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--longer", type=float, default=1.0, help="their steps for one of ours")
@@ -122,14 +123,14 @@ def main() -> None:
         same_time = max(1, round(ours.last.seconds / step_s))
         equal = kept(folder / f"equal-{seed}.json", their_course, task, same_time)
         steps = round(options.longer * options.steps)
-        long = kept(folder / f"long-{steps}-{seed}.json", their_course, task, steps)
+        long = kept(folder / f"long-{steps}-{seed}.json", their_course, task, steps, ours.last.wer)
         ratios.append(report(task, seed, ours, equal, long))
     print(f"time to the same dev WER, seed by seed: {', '.join(ratios)}")
 
 
 def make_task(corpus: Corpus, seed: int, options: argparse.Namespace) -> Task:
     train_keys = {
-        "max_steps": options.steps, "batch_s": BATCH_S, "learning_rate": RATE,
+        "max_steps": options.steps, "batch_s": BATCH_S, "learning_rate": options.rate,
         "warmup_steps": WARM_UP, "evaluate_every": options.every, "save_every": options.steps,
         "dev_clips": options.dev_clips, "seed": seed,
     }  # fmt: skip
@@ -162,11 +163,16 @@ def our_course(task: Task, run: Path) -> Course:
 class Scores(TrainerCallback):
     """Scores a Trainer's model where it is due, outside of its clock."""
 
-    def __init__(self, task: Task, whisper: Whisper, clock: Clock, last: int) -> None:
+    def __init__(
+        self, task: Task, whisper: Whisper, clock: Clock, last: int, enough: float
+    ) -> None:
         self._task, self._whisper, self._clock, self._last = task, whisper, clock, last
+        self._enough = enough
         self.points: list[Point] = []
 
-    def on_step_end(self, _: object, state: TrainerState, *__: object, **___: object) -> None:
+    def on_step_end(
+        self, _: object, state: TrainerState, control: TrainerControl, **__: object
+    ) -> None:
         step = state.global_step
         if step % self._task.recipe.train.evaluate_every and step != self._last:
             return
@@ -174,11 +180,13 @@ class Scores(TrainerCallback):
         self._whisper.model.train()
         self.points.append(Point(step, sum(self._clock.times_s), wer))
         print(f"  Seq2SeqTrainer, {self.points[-1].seconds:.0f} s: dev WER {wer:.1%}", flush=True)
+        control.should_training_stop |= wer <= self._enough
 
 
-def their_course(task: Task, steps: int) -> Course:
+def their_course(task: Task, steps: int, enough: float = 0.0) -> Course:
+    """Their training, planned for so many steps; it ends before where its dev WER is `enough`."""
     whisper, clock = replace(load("bundled"), context="full"), Clock()
-    scores = Scores(task, whisper, clock, steps)
+    scores = Scores(task, whisper, clock, steps, enough)
     their_trainer(task, whisper, steps, [clock, scores]).train()
     return Course(scores.points, task.test_texts(whisper))
 
@@ -201,10 +209,10 @@ def their_trainer(
     settings = Seq2SeqTrainingArguments(
         str(task.corpus.path.parent / "trainer"), per_device_train_batch_size=DEVICE_CLIPS,
         gradient_accumulation_steps=-(-clips_a_step // DEVICE_CLIPS), max_steps=steps,
-        learning_rate=RATE, warmup_steps=min(WARM_UP, steps // 5), optim="adamw_torch_fused",
-        weight_decay=0.01, report_to=[], logging_strategy="no", save_strategy="no",
-        disable_tqdm=True, use_cpu=not torch.cuda.is_available(), remove_unused_columns=False,
-        seed=seed,
+        learning_rate=task.recipe.train.learning_rate, warmup_steps=min(WARM_UP, steps // 5),
+        optim="adamw_torch_fused", weight_decay=0.01, report_to=[], logging_strategy="no",
+        save_strategy="no", disable_tqdm=True, use_cpu=not torch.cuda.is_available(),
+        remove_unused_columns=False, seed=seed,
     )  # fmt: skip
     return Seq2SeqTrainer(
         whisper.model, settings, data_collator=collate, callbacks=callbacks,

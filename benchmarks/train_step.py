@@ -15,7 +15,6 @@ peak memory of both sides at 8 clips a step, each in a process of its own.
 """
 
 import argparse
-import gc
 import os
 import subprocess
 import sys
@@ -61,7 +60,8 @@ SIZES = {  # width, encoder layers, decoder layers, heads
 }
 # Of our steps for one of theirs: each dynamic one holds clips of like length.
 SPREAD: dict[Geometry, int] = {"dynamic": 4, "packed": 2, "full": 1}
-MEMORY_CLIPS = 8
+MEMORY_CLIPS, MEMORY_DEVICE_S = 8, 30.0
+THEIRS = "Seq2SeqTrainer"
 IDS = special_ids(Vocabulary.MULTILINGUAL)
 
 
@@ -250,7 +250,7 @@ def main() -> None:
                         help="device batch sizes to try")  # fmt: skip
     parser.add_argument("--our-seconds", type=int, nargs="+", default=[30, 60, 120],
                         help="device batch sizes to try")  # fmt: skip
-    parser.add_argument("--memory-of", choices=["modersmal", "Seq2SeqTrainer"], help="only that")
+    parser.add_argument("--memory-of", choices=[THEIRS, *GEOMETRIES], help="only that")
     parser.add_argument("--skip-memory", action="store_true")
     parser.add_argument("--skip-speed", action="store_true")
     options = parser.parse_args()
@@ -313,26 +313,27 @@ def compare(split: Split, options: argparse.Namespace) -> None:
 
 
 def compare_memory(size: str) -> None:
-    """The peak of each side at 8 clips a step, in a process of its own."""
+    """The peak of the other side and of each of our geometries at 8 clips a step."""
     peaks = {}
-    for side in ("Seq2SeqTrainer", "modersmal"):
+    for side in (THEIRS, *GEOMETRIES):
         command = [sys.executable, __file__, "--size", size, "--memory-of", side]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         peaks[side] = int(done.stdout.split()[-1])
         print(f"{side}, {MEMORY_CLIPS} clips a step: {peaks[side] / 2**20:,.0f} MiB at most")
-    print(f"share: {peaks['modersmal'] / peaks['Seq2SeqTrainer']:.2f}")
+    print(f"share: {max(peaks[one] for one in GEOMETRIES) / peaks[THEIRS]:.2f}")
 
 
 def take_memory(split: Split, size: str, side: str) -> int:
-    """The most memory that steps of 8 clips took: of the GPU, or of this process."""
-    rows = evenly(np.argsort(split.durations_s).tolist(), MEMORY_CLIPS)
-    if side == "modersmal":
-        # A minute of padded audio at a time; the trainer takes all clips at once.
-        for geometry in GEOMETRIES:
-            modersmal_speed(size, split, MEMORY_CLIPS, 60.0, 1, geometry)
-            gc.collect()
-    else:
+    """The most memory that steps of 8 clips took: of the GPU, or of this process.
+
+    The trainer takes all clips at once, we half a minute of padded audio.
+    """
+    if side == THEIRS:
+        rows = evenly(np.argsort(split.durations_s).tolist(), MEMORY_CLIPS)
         trainer_speed(size, split, rows, MEMORY_CLIPS, 1)
+    for geometry in GEOMETRIES:
+        if geometry == side:
+            modersmal_speed(size, split, MEMORY_CLIPS, MEMORY_DEVICE_S, 1, geometry)
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
     return own_peak_bytes()
