@@ -66,6 +66,10 @@ class Course:
     def last(self) -> Point:
         return self.points[-1]
 
+    @property
+    def best(self) -> Point:
+        return min(self.points, key=lambda point: point.wer)
+
     def first_at(self, wer: float) -> Point | None:
         """The first score that is as good."""
         return next((point for point in self.points if point.wer <= wer), None)
@@ -123,7 +127,7 @@ def main() -> None:
         same_time = max(1, round(ours.last.seconds / step_s))
         equal = kept(folder / f"equal-{seed}.json", their_course, task, same_time)
         steps = round(options.longer * options.steps)
-        long = kept(folder / f"long-{steps}-{seed}.json", their_course, task, steps, ours.last.wer)
+        long = kept(folder / f"long-{steps}-{seed}.json", their_course, task, steps, ours.best.wer)
         ratios.append(report(task, seed, ours, equal, long))
     print(f"time to the same dev WER, seed by seed: {', '.join(ratios)}")
 
@@ -248,15 +252,15 @@ def report(task: Task, seed: int, ours: Course, equal: Course, long: Course) -> 
         f"after {equal.last.seconds:.0f} s ({equal.last.step} steps): {theirs.wer:.1%}; difference "
         f"{found.difference:+.1%} {found.interval}"
     )
-    there = long.first_at(ours.last.wer)
+    there = long.first_at(ours.best.wer)
     step = ours.last.seconds / ours.last.step, long.last.seconds / long.last.step
     print(
         f"seed {seed}: a step takes {step[0]:.2f} s and {step[1]:.2f} s: geometry is worth "
         f"{step[1] / step[0]:.1f} x, the rest is the recipe's"
     )
     if there is None:
-        return f"more than {long.last.seconds / ours.last.seconds:.1f} x"
-    mine_first = ours.first_at(there.wer) or ours.last
+        return f"more than {long.last.seconds / ours.best.seconds:.1f} x"
+    mine_first = ours.first_at(there.wer) or ours.best
     return f"{there.seconds / mine_first.seconds:.1f} x"
 
 
