@@ -70,6 +70,26 @@ def test_the_logits_of_all_tokens_never_exist():
     assert largest.elements < 3000 * 51_865 / 4
 
 
+def test_the_gradient_of_the_vocabulary_exists_once():
+    hidden, weight, targets = drawn(tokens=300, width=8, vocabulary=51_865)
+    made = []
+
+    class OfItsSize(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            result = function(*args, **(kwargs or {}))
+            name = function._schema.name
+            if getattr(result, "shape", None) == weight.shape and not name.endswith("_"):
+                made.append(result.untyped_storage().data_ptr())
+            return result
+
+    with OfItsSize():
+        loss = cross_entropy_sum(hidden, weight, targets)
+        torch.autograd.grad(2 * loss, [hidden, weight], retain_graph=True)
+    assert len(set(made) - {weight.untyped_storage().data_ptr()}) == 1
+    with pytest.raises(RuntimeError, match="already"):
+        loss.backward()
+
+
 def test_what_does_not_learn_gets_no_gradient():
     hidden, weight, targets = drawn()
     weight.requires_grad_(False)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-_CHUNK_BYTES = 128 * 2**20  # of float32 logits at a time
+_CHUNK_BYTES = 64 * 2**20  # of float32 logits at a time
 
 
 def cross_entropy_sum(
@@ -60,15 +60,22 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
                 gradient = gradient.to(rows.dtype)
                 if hidden_gradient is not None:
                     hidden_gradient[some] = gradient @ columns
-                if weight_gradient is not None:
+                if weight_gradient is not None and weight_gradient.dtype == rows.dtype:
+                    weight_gradient.addmm_(gradient.T, rows[some])
+                elif weight_gradient is not None:
                     weight_gradient += gradient.T @ rows[some]
         ctx.save_for_backward(hidden_gradient, weight_gradient)
+        ctx.spent = False
         return total
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        hidden, weight = ctx.saved_tensors
-        scaled = (None if one is None else one * upstream.to(one.dtype) for one in (hidden, weight))
+        """Scales the gradients where they lie, so once: copies would be held beside all else."""
+        if ctx.spent:
+            raise RuntimeError("the gradients of this cross-entropy were given away already")
+        ctx.spent = True
+        found = ctx.saved_tensors
+        scaled = (None if one is None else one.mul_(upstream.to(one.dtype)) for one in found)
         return (*scaled, None, None, None)
 
 
