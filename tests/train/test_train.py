@@ -28,6 +28,7 @@ from modersmal.errors import (
 )
 from modersmal.store.lease import Lease
 from modersmal.store.remote import Remote, local_place
+from modersmal.train import loop
 from modersmal.train.checkpoint import Checkpoints
 from modersmal.train.journal import Journal
 from modersmal.train.log import read_metrics
@@ -574,13 +575,22 @@ def test_too_little_memory_halves_what_the_device_takes(
         run_training(tiny_whisper(terse=True), tiny_corpus(dev=0), tmp_path / "none", max_steps=2)
 
 
-def test_the_last_upload_is_waited_for_and_shown(tiny_whisper, tiny_corpus, tmp_path, capfd):
+def test_the_last_upload_is_waited_for_and_shown(
+    tiny_whisper, tiny_corpus, tmp_path, capfd, monkeypatch
+):
+    held, show = [], loop.progress
+
     def hold_the_uploader(report):
         if report.step == STEPS:
-            [pid] = children("modersmal.store.uploader")
-            os.kill(pid, signal.SIGSTOP)
-            threading.Timer(1.5, os.kill, (pid, signal.SIGCONT)).start()
+            held.extend(children("modersmal.store.uploader"))
+            os.kill(held[0], signal.SIGSTOP)
 
+    def let_it_go_later(title, **keys):
+        if title == "Uploading the last checkpoint":
+            threading.Timer(1.2, os.kill, (held[0], signal.SIGCONT)).start()
+        return show(title, **keys)
+
+    monkeypatch.setattr(loop, "progress", let_it_go_later)
     train(
         parse_recipe(settings(tiny_whisper(terse=True))), tiny_corpus(), tmp_path / "here",
         hold_the_uploader, place=Remote.open(f"file://{tmp_path}/there").at("runs/x"),
