@@ -575,6 +575,16 @@ def test_too_little_memory_halves_what_the_device_takes(
         run_training(tiny_whisper(terse=True), tiny_corpus(dev=0), tmp_path / "none", max_steps=2)
 
 
+@pytest.mark.parametrize("knew", [True, False])
+def test_windows_are_kept_not_learned_anew(knew, tiny_whisper, tiny_corpus, tmp_path):
+    base = tiny_whisper(terse=True)
+    (base / "modersmal.json").write_text(json.dumps({"context": "dynamic", "windows": knew}))
+    keys = {"max_steps": 1, "packed_share": 0.5}
+    run_training(base, tiny_corpus(dev=0), tmp_path, **keys)
+    card = json.loads((tmp_path / "model" / "modersmal.json").read_text())
+    assert card["windows"] == knew
+
+
 def test_the_last_upload_is_waited_for_and_shown(
     tiny_whisper, tiny_corpus, tmp_path, capfd, monkeypatch
 ):

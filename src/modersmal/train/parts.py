@@ -44,12 +44,14 @@ class Parts:
 def set_up(recipe: Recipe, corpus: Corpus, device: torch.device, ranks: Ranks) -> Parts:
     config, token = recipe.train, corpus.language_token
     split = corpus.split("train")
-    # From here on it is scored, and at last saved, as a model for the context it learns.
+    base = load(recipe.model, device=device)
+    # From here on it is scored, and at last saved, as a model for the context it learns. A base
+    # that was never given windows takes longer to learn them than a run lasts.
     whisper = replace(
-        load(recipe.model, device=device),
+        base,
         context=config.context,
         context_floor_s=config.context_floor_s,
-        windows=config.windows,
+        windows=config.windows and (base.windows or base.context == "full"),
     )
     check_model(whisper)
     freeze(whisper.model, encoder=config.freeze_encoder)
