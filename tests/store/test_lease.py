@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from modersmal.errors import Held, StoreError
 from modersmal.store.lease import Lease
 from modersmal.store.remote import Backoff, Remote, local_place
-from modersmal.store.tokens import counted, holder, token_of
+from modersmal.store.tokens import Holder, counted, holder, token_of
 
 HOLDER = Path(__file__).with_name("holder.py")
 TTL_S = 0.6
@@ -247,7 +247,7 @@ def test_on_a_drive_the_lowest_claim_wins_within_the_window(tmp_path):
 
     def contend(name):
         try:
-            outcome[name] = Lease.take(Remote.open(url), name, 60, wait_s=0, window_s=0.4).token
+            outcome[name] = Lease.take(Remote.open(url), name, 60, wait_s=0, window_s=2).token
         except Held:
             outcome[name] = None
 
@@ -258,6 +258,22 @@ def test_on_a_drive_the_lowest_claim_wins_within_the_window(tmp_path):
         contender.join()
     assert sorted(outcome.values(), key=str) == [1, None, None]
     assert not [name for name in os.listdir(tmp_path / "leases") if "claim" in name]
+
+
+def test_on_a_drive_who_wins_while_another_looks_at_the_claims_is_seen(tmp_path, monkeypatch):
+    place = Remote.open(f"drive://{tmp_path}")
+    names_of = place.list
+
+    def names_before_another_won(folder):
+        names = names_of(folder)
+        if any(".claim-" in name for name in names):
+            won = Holder(1, "two", "", 60)
+            (tmp_path / "leases" / "t00000001.json").write_bytes(won.data())
+        return names
+
+    monkeypatch.setattr(place, "list", names_before_another_won)
+    with pytest.raises(Held, match="two"):
+        Lease.take(place, "one", 60, wait_s=0, window_s=0)
 
 
 def test_on_a_drive_one_that_was_overwritten_finds_out_when_it_renews(tmp_path):

@@ -266,8 +266,9 @@ def _claim_best_effort(
     place.write(own, wanted.data())
     try:
         sleep(window_s)
-        there = place.list(FOLDER)
-        if name in there or min(claim for claim in there if claim.startswith(stem)) != own:
+        claims = [other for other in place.list(FOLDER) if other.startswith(stem)]
+        # Looked at after the claims: a winner writes the token before it takes its claim away.
+        if min(claims, default=own) != own or name in place.list(FOLDER):
             return False
         place.write(name, wanted.data())
         return True
