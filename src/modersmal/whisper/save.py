@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import split_torch_state_dict_into_shards
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
@@ -22,14 +23,22 @@ from modersmal.whisper.load import CARD_FILE, Whisper
 from modersmal.whisper.tokens import special_ids
 
 CARD_SCHEMA = 1
+SHARD_BYTES = 5 * 1000**3  # as transformers does, so that a cut download is no great loss
 _PYTORCH = {"format": "pt"}
 
 
-def save_complete(whisper: Whisper, folder: Path, language: Language | None) -> None:
+def save_complete(
+    whisper: Whisper,
+    folder: Path,
+    language: Language | None,
+    *,
+    shard_bytes: int = SHARD_BYTES,
+) -> None:
     """Write `whisper` to `folder`, in the dtype it has, with all that any runtime needs.
 
     `language` is the real language, which cards and pages name; its `token` is the Whisper
-    language it is written under. None: the one the model has, if any.
+    language it is written under. None: the one the model has, if any. Weights of more than
+    `shard_bytes` are written in several files.
 
     Raises:
         StoreError: the folder cannot be written.
@@ -39,7 +48,7 @@ def save_complete(whisper: Whisper, folder: Path, language: Language | None) -> 
         folder.mkdir(parents=True, exist_ok=True)
         complete_generation(whisper.generation, whisper.model.config, whisper.tokenizer)
         whisper.model.generation_config = whisper.generation
-        _save_weights(whisper, folder)
+        _save_weights(whisper, folder, shard_bytes)
         WhisperFeatureExtractor(feature_size=whisper.mels).save_pretrained(folder)
         _save_tokenizer(whisper, folder)
         store.write_json(folder / CARD_FILE, card(whisper, language))
@@ -78,7 +87,7 @@ def card(whisper: Whisper, language: Language | None) -> dict[str, Any]:
     }
 
 
-def _save_weights(whisper: Whisper, folder: Path) -> None:
+def _save_weights(whisper: Whisper, folder: Path, shard_bytes: int) -> None:
     model = whisper.model
     config = WhisperConfig.from_dict(model.config.to_dict())
     config.architectures = [type(model).__name__]
@@ -88,7 +97,12 @@ def _save_weights(whisper: Whisper, folder: Path) -> None:
     weights = dict(model.state_dict())
     if config.tie_word_embeddings:
         del weights["proj_out.weight"]
-    write_tensors(folder / "model.safetensors", weights)
+    split = split_torch_state_dict_into_shards(weights, max_shard_size=shard_bytes)
+    for file, names in split.filename_to_tensors.items():
+        write_tensors(folder / file, {name: weights[name] for name in names})
+    if split.is_sharded:
+        index = {"metadata": split.metadata, "weight_map": split.tensor_to_filename}
+        store.write_json(folder / "model.safetensors.index.json", index)
 
 
 def _save_tokenizer(whisper: Whisper, folder: Path) -> None:
