@@ -71,3 +71,29 @@ def test_every_wait_lies_between_nothing_and_its_bound(jitter, failures, first_s
     backoff = Backoff(first_s=first_s, longest_s=longest_s, jitter=lambda: jitter)
     wait_s = backoff.wait_s(failures)
     assert 0 <= wait_s <= min(longest_s, first_s * 2.0 ** min(failures, 30))
+
+
+class _Answer:
+    def __init__(self, **headers):
+        self.headers, self.status_code = headers, 429
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Retry-After": "7"}, {"RateLimit": '"api";r=0;t=7'}], ids=["after", "limit"]
+)
+def test_a_server_that_says_how_long_to_wait_is_obeyed(headers):
+    error = ConnectionError("too many")
+    error.response = _Answer(**headers)
+    time = Time()
+    assert time.backoff(first_s=1, longest_s=2, within_s=100).run(failing(2, error)) == 3
+    assert time.slept_s == [7, 7]
+    with pytest.raises(ConnectionError):  # longer than it may take at all
+        Time().backoff(within_s=5).run(failing(1, error))
+
+
+def test_a_limit_that_is_not_spent_asks_for_no_wait():
+    error = ConnectionError("broken")
+    error.response = _Answer(RateLimit='"api";r=499;t=200')
+    time = Time()
+    time.backoff(first_s=1).run(failing(1, error))
+    assert time.slept_s == [1]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from modersmal.store.trouble import passing
+from modersmal.store.trouble import asked_to_wait_s, passing
 
 T = TypeVar("T")
 
@@ -16,7 +16,8 @@ class Backoff:
     """How long to go on trying. `clock`, `sleep` and `jitter` (0 to 1) come in from outside.
 
     The n-th wait is drawn between 0 and `first_s` times 2 to the n, at most `longest_s`, so that
-    machines which lost the same server do not all come back at once.
+    machines which lost the same server do not all come back at once. A server that says how long
+    to wait is obeyed.
     """
 
     first_s: float = 0.5
@@ -41,7 +42,7 @@ class Backoff:
             try:
                 return attempt()
             except Exception as error:
-                wait_s = self.wait_s(failures)
+                wait_s = max(self.wait_s(failures), asked_to_wait_s(error))
                 if not passing(error) or self.clock() + wait_s > ends_s:
                     raise
             self.sleep(wait_s)

@@ -4,7 +4,7 @@ import asyncio
 import errno
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 _REMOTE_LIBRARIES = {
     "aiobotocore", "aiohttp", "botocore", "fsspec", "gcsfs", "google", "hf_xet", "httpcore",
@@ -23,6 +23,7 @@ _LASTING_NAMES = {
     "UnknownEndpointError",
 }  # fmt: skip
 _LONGEST = 300  # characters of what a server says
+_SPENT = re.compile(r"\br\s*=\s*0\s*;\s*t\s*=\s*(\d+)")  # none remain for so many seconds
 _PASSING_STATUS = {408, 409, 412, 425, 429}
 
 _SECRETS = [
@@ -48,6 +49,18 @@ def passing(error: BaseException) -> bool:
     """Whether to try again: the network, a busy or broken server, bytes lost on the way."""
     chain = list(_causes(error))
     return not any(_lasting(cause) for cause in chain) and any(_remote(cause) for cause in chain)
+
+
+def asked_to_wait_s(error: BaseException) -> float:
+    """The seconds that a server's Retry-After, or the Hub's `RateLimit`, asks for; 0 for none."""
+    for cause in _causes(error):
+        headers = getattr(getattr(cause, "response", None), "headers", None)
+        if isinstance(headers, Mapping):
+            if (after := str(headers.get("Retry-After", "")).strip()).isdigit():
+                return float(after)
+            if limit := _SPENT.search(str(headers.get("RateLimit", ""))):
+                return float(limit[1])
+    return 0.0
 
 
 def of_the_remote(error: BaseException) -> bool:
