@@ -69,7 +69,7 @@ class Workspace:
                 write_manifest(folder)
             if not self.remote.holds(folder, name):
                 size_bytes = sum((folder / inside).stat().st_size for inside in files_of(folder))
-                with _megabytes(f"Sending {name}", size_bytes) as on_progress:
+                with megabytes(f"Sending {name}", size_bytes) as on_progress:
                     self.remote.put_folder(folder, name, on_progress)
 
     def pull(self, name: str) -> bool:
@@ -119,13 +119,13 @@ def _fetched(remote: Remote, name: str, folder: Path) -> bool:
         sizes = remote.sizes(name)
         if f"{name}/{MANIFEST}" not in sizes:
             return False
-        with _megabytes(f"Fetching {name}", sum(sizes.values())) as on_progress:
+        with megabytes(f"Fetching {name}", sum(sizes.values())) as on_progress:
             remote.get_folder(name, folder, on_progress)
     return True
 
 
 @contextmanager
-def _megabytes(title: str, size_bytes: int) -> Iterator[OnProgress]:
+def megabytes(title: str, size_bytes: int) -> Iterator[OnProgress]:
     """Show how many of so many bytes are through."""
     with progress(title, total=size_bytes / 1e6, unit="MB") as advance:
         yield lambda count: advance(count / 1e6)
