@@ -10,7 +10,8 @@ from transformers import BertConfig
 
 from modersmal.errors import HubError, ModelError, ModersmalError
 from modersmal.language import Vocabulary
-from modersmal.whisper.load import load
+from modersmal.store.releases import Releases
+from modersmal.whisper.load import load, locate
 
 
 @pytest.fixture
@@ -225,3 +226,47 @@ def test_models_from_the_hub(folder, tmp_path, monkeypatch):
     assert ask("some/whisper").folder == found.folder
     assert "the Hub cannot be reached to download some/other" in ask("some/other")[1]
     assert "some/other was not downloaded before" in ask("some/other", offline=True)[1]
+
+
+@pytest.fixture(params=["folder", "s3"])
+def released(request, tiny_whisper, tmp_path):
+    """A store with two releases, of which the second is deployed."""
+    if request.param == "s3":
+        url = request.getfixturevalue("s3_store")
+        request.getfixturevalue("monkeypatch").setenv("MODERSMAL_WORK", str(tmp_path / "work"))
+    else:
+        url = str(tmp_path / "store")
+    for seed in (1, 2):
+        draft = shutil.copytree(tiny_whisper(seed=seed), tmp_path / f"draft-{seed}")
+        (draft / "release.json").write_text(json.dumps({"content": str(seed)}))
+        Releases.open(url).add(draft, lambda deployed: True)
+    return url
+
+
+def test_a_store_is_its_latest_release_and_may_be_asked_for_one_by_number(released, tiny_whisper):
+    for asked, seed in ((released, 2), (f"{released}#1", 1), (f"{released}#2", 2)):
+        weights = load(asked).model.state_dict()["model.encoder.conv1.weight"]
+        own = load(str(tiny_whisper(seed=seed))).model.state_dict()["model.encoder.conv1.weight"]
+        assert torch.equal(weights, own)
+    Releases.open(released).move_latest(1, "rollback")
+    assert locate(released).name == "0001"
+    with pytest.raises(ModersmalError, match="has no release 7; it has 1, 2"):
+        load(f"{released}#7")
+
+
+def test_a_releases_own_folder_is_a_model_unless_it_is_half_written(tiny_whisper, tmp_path):
+    draft = shutil.copytree(tiny_whisper(), tmp_path / "draft")
+    (draft / "release.json").write_text(json.dumps({"content": "x"}))
+    Releases.open(str(tmp_path / "store")).add(draft, lambda deployed: True)
+    folder = tmp_path / "store" / "releases" / "0001"
+    assert locate(str(folder)) == folder
+    (folder / "manifest.json").unlink()
+    for asked in (folder, f"{tmp_path}/store#1", tmp_path / "store"):
+        with pytest.raises(ModersmalError, match="half-written"):
+            locate(str(asked))
+
+
+def test_a_store_without_a_release_is_said(tmp_path):
+    (tmp_path / "store" / "releases").mkdir(parents=True)
+    with pytest.raises(ModersmalError, match="has no release yet"):
+        locate(str(tmp_path / "store"))

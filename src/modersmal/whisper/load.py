@@ -1,4 +1,4 @@
-"""Load a Whisper from the Hub, a folder, a run or the package, and check that its parts fit.
+"""Load a Whisper from the Hub, a folder, a run, a release or the package, and see that it fits.
 
 Weights are safetensors only: a pickled file can run code when it is opened.
 """
@@ -20,6 +20,9 @@ from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalG
 from modersmal.errors import HubError, ModelError, StoreMissing
 from modersmal.language import MAX_TOKENS, Language, Vocabulary, resolve, tokenizer
 from modersmal.offline import is_offline
+from modersmal.store import MANIFEST
+from modersmal.store.releases import FOLDER as RELEASES
+from modersmal.store.releases import Releases
 from modersmal.store.trouble import without_secrets
 from modersmal.store.workspace import at_hand
 from modersmal.whisper.encoder import accept_variable_context
@@ -95,7 +98,7 @@ def load(
     dtype: torch.dtype = torch.float32,
     offline: bool = False,
 ) -> Whisper:
-    """Load `model`: a Hub id, a folder, a run's folder, or "bundled".
+    """Load `model`: a Hub id, a folder, a run's folder, a store, STORE#7, or "bundled".
 
     The model is in evaluation mode, accepts any context up to 30 s, and uses SDPA attention.
 
@@ -171,11 +174,17 @@ def describe(model: str, *, offline: bool = False) -> Description:
 def locate(model: str, *, offline: bool = False) -> Path:
     """Find the folder that holds `model`, downloading it where it is a Hub id or a store's URL.
 
+    A store stands for its latest release, and STORE#7 for its release 7.
+
     Raises:
-        ModelError: there is no such folder, or the run has no finished model.
+        ModelError: there is no such folder, the run has no finished model, or the release is
+            half-written.
         HubError: the Hub cannot be reached, or refuses.
         StoreError: what is behind the URL cannot be reached, or is damaged.
     """
+    store, sign, number = model.rpartition("#")
+    if sign and number.isdigit() and not Path(model).expanduser().exists():
+        return Releases.open(store).folder(int(number))
     if "://" in model:
         return _from_store(model)
     if model == BUNDLED:
@@ -187,7 +196,9 @@ def locate(model: str, *, offline: bool = False) -> Path:
     if path.is_dir():
         for folder in (path, path / "model"):
             if (folder / "config.json").is_file():
-                return folder
+                return _whole(folder)
+        if (path / RELEASES).is_dir():
+            return Releases.open(model).folder()
         if (path / "recipe.json").is_file():
             raise ModelError(f"the run {model} has no finished model yet; train it to the end")
         raise ModelError(f"{model} holds no model: it has no config.json")
@@ -237,12 +248,24 @@ def read_card(folder: Path) -> Card:
     )
 
 
+def _whole(folder: Path) -> Path:
+    if folder.absolute().parent.name == RELEASES and not (folder / MANIFEST).is_file():
+        raise ModelError(
+            f"{folder} is a half-written release: it has no {MANIFEST}; start the same `modersmal "
+            "release` again, or take another release"
+        )
+    return folder
+
+
 def _from_store(url: str) -> Path:
-    """A copy here of the model at `url`, or of the run there."""
+    """A copy here of the model at `url`, of the run there, or of the store's latest release."""
     for address in (url, f"{url.rstrip('/')}/model"):
         with suppress(StoreMissing):
             return at_hand(address)
-    raise ModelError(f"there is no finished model at {without_secrets(url)}")
+    releases = Releases.open(url)
+    if releases.latest() is not None:
+        return releases.folder()
+    raise ModelError(f"there is no finished model at {without_secrets(url)}, and no release")
 
 
 def _download(repo: str, offline: bool) -> Path:
