@@ -4,11 +4,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from huggingface_hub import constants
-from writable_hub import WritableHub, writable_hub
 
 from modersmal import store
 from modersmal.errors import StoreError, StoreMissing
 from modersmal.store.remote import Backoff, Remote
+from writable_hub import WritableHub, writable_hub
 
 REPO = "anna/svenska"
 
@@ -38,6 +38,7 @@ def test_a_repository_is_made_private_when_it_is_first_written_to(hub, remote):
     assert remote.read("a.json") == b"1"
     assert remote.list() == ["a.json"]
     assert set(hub.files(REPO)) == {".gitattributes", "work/a.json"}
+    assert hub.repos[REPO].private
 
 
 def test_a_folder_is_one_commit_with_its_manifest(hub, remote, make_folder, tmp_path):
@@ -57,7 +58,7 @@ def test_a_large_file_damaged_on_the_way_is_noticed_and_sent_again(hub, remote, 
     hub.damage_next_large = True
     remote.put_folder(folder, "model")
     assert hub.files(REPO)["work/model/weights.bin"][0] == (folder / "weights.bin").read_bytes()
-    assert hub.messages.count("Add model") == 2
+    assert hub.count("^PUT lfs") == 2
 
 
 def test_a_large_file_is_fetched_in_ranges(hub, remote, make_folder, monkeypatch, tmp_path):

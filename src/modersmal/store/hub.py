@@ -98,7 +98,7 @@ class Hub:
         found = self._files([self._path(name)], "main")
         if not found:
             raise FileNotFoundError(name)
-        return Stat(found[0].size, _hash_of(found[0]))
+        return Stat(found[0].size, hash_of(found[0]))
 
     def list(self, prefix: str) -> dict[str, int]:
         from huggingface_hub import RepoFile
@@ -147,7 +147,7 @@ class Hub:
     def _commit(self, operations: Sequence[Any], message: str, parent: str | None = None) -> str:
         """Commit on top of `parent`, or of what is newest now. Returns the new commit."""
         parent = parent or self._head(make=True)
-        with _without_bars():
+        with without_bars():
             return self.api.create_commit(
                 **self._of, operations=operations, commit_message=message, parent_commit=parent
             ).oid
@@ -165,12 +165,18 @@ def _confirm(local: Path, file: "RepoFile | None") -> None:
         raise Damaged(f"{local.name} is not in the commit")
     if file.size != local.stat().st_size:
         raise Damaged(f"{file.size} of {local.stat().st_size} bytes of {local.name} arrived")
-    if _hash_of(file) != (_sha256(local) if file.lfs else _git_sha1(local)):
+    if hash_of(file) != local_hash(local, large=file.lfs is not None):
         raise Damaged(f"other bytes of {local.name} arrived than were sent")
 
 
-def _hash_of(file: "RepoFile") -> str:
+def hash_of(file: "RepoFile") -> str:
+    """The hash that the Hub lists of a file: SHA-256 of a large one, else git's own."""
     return str(file.lfs.sha256 if file.lfs else file.blob_id)
+
+
+def local_hash(local: Path, *, large: bool) -> str:
+    """What `hash_of` must be, read from the file."""
+    return _sha256(local) if large else _git_sha1(local)
 
 
 def _sha256(local: Path) -> str:
@@ -210,7 +216,7 @@ def _missing_is_not_found() -> Iterator[None]:
 
 
 @contextmanager
-def _without_bars() -> Iterator[None]:
+def without_bars() -> Iterator[None]:
     """The Hub's own progress bars would run through ours."""
     from huggingface_hub.utils import (
         are_progress_bars_disabled,
