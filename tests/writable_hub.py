@@ -75,6 +75,7 @@ class WritableHub:
     damage_next_large: bool = False
     trusting: bool = False
     down: bool = False
+    received_bytes: int = 0  # of large files, also of those that did not arrive whole
     ended: Event = field(default_factory=Event)
     lock: Any = field(default_factory=Lock)
 
@@ -182,12 +183,13 @@ class _Handler(BaseHTTPRequestHandler):
         kind = self.hub.next_trouble(request)
         length = int(self.headers.get("Content-Length") or 0)
         if kind == "cut":
-            self.rfile.read(int(0.6 * length))
+            self._count(request, len(self.rfile.read(int(0.6 * length))))
             self.close_connection = True
             return self.connection.close()
         body = self.rfile.read(length)
         if self.headers.get("Transfer-Encoding") == "chunked":
             body = b"".join(iter(self._chunk, b""))
+        self._count(request, len(body))
         if kind == "hang":
             self.hub.ended.wait(HANG_S)
             return None
@@ -200,6 +202,11 @@ class _Handler(BaseHTTPRequestHandler):
         if kind in _REFUSALS or kind == "lost":
             return self._send(*_REFUSALS.get(kind, _REFUSALS["error"]))
         return self._route(request, body)
+
+    def _count(self, request: str, size: int) -> None:
+        if request.startswith("PUT lfs/"):
+            with self.hub.lock:
+                self.hub.received_bytes += size
 
     def _route(self, request: str, body: bytes) -> None:
         for pattern, route in _ROUTES:
@@ -370,7 +377,8 @@ class _Handler(BaseHTTPRequestHandler):
         held = self.hub.repos[repo]
         if (sha := held.commit_of(revision or "main")) is None:
             return self._no_revision()
-        return self._json({"id": repo, "modelId": repo, "sha": sha, "siblings": [],
+        siblings = [{"rfilename": path} for path in held.commits[sha]]
+        return self._json({"id": repo, "modelId": repo, "sha": sha, "siblings": siblings,
                            "private": held.private, "tags": [], "downloads": 0,
                            "likes": 0})  # fmt: skip
 

@@ -6,7 +6,7 @@ after any failure, also where the Hub did what was asked and only its answer was
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -34,6 +34,7 @@ from huggingface_hub.utils import (
     validate_repo_id,
 )
 from huggingface_hub.utils import logging as hub_logging
+from rich.console import Console
 
 from modersmal.errors import HubError
 from modersmal.store.hub import hash_of, local_hash, without_bars
@@ -45,6 +46,7 @@ Kind = Literal["model", "dataset"]
 MAIN = "main"
 TIMEOUT_S = 90.0
 BACKOFF = Backoff(first_s=1.0, longest_s=60.0, within_s=900.0)
+_SAID_FROM_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -241,7 +243,7 @@ class Repository:
 
     def _try(self, attempt: Callable[[], T]) -> T:
         try:
-            return self._backoff.run(attempt)
+            return replace(self._backoff, sleep=self._wait).run(attempt)
         except HubError:
             raise
         except Exception as error:
@@ -253,6 +255,15 @@ class Repository:
                 f"{self.name} cannot be published to: {self._said(error)}; the release stays as it "
                 "is, and the same command goes on later from what the Hub has by then"
             ) from error
+
+    def _wait(self, seconds: float) -> None:
+        if seconds >= _SAID_FROM_S:
+            Console(stderr=True).print(
+                f"The Hub is busy or cannot be reached; trying again in {seconds:.0f} s",
+                soft_wrap=True,
+                highlight=False,
+            )
+        self._backoff.sleep(seconds)
 
     def _refused(self, error: BaseException) -> str | None:
         """What the Hub will not do however often it is asked."""
