@@ -29,7 +29,7 @@ FAULTS = [
     ("none", "", "", 0),
     ("412, another commits first, 3 times", "commit/main", "race", 3),
     ("429 with Retry-After 2 s, twice", "commit/main", "busy", 2),
-    ("500, 20 requests one after the other", "", "error", 20),
+    ("500, 8 requests one after the other", "", "error", 8),
     ("connection cut at 60 % of a file, twice", "PUT lfs", "cut", 2),
     ("file stored shorter than sent, twice", "PUT lfs", "short", 2),
     ("no answer for 60 s", "PUT lfs", "hang", 1),

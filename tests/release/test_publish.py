@@ -431,14 +431,20 @@ def test_checkpoints_go_to_a_branch_on_request(hub, tmp_path):
         store.write_bytes(states / step / "optimizer.safetensors", os.urandom(12_000))
         store.write_manifest(states / step)
     store.write_bytes(states / "step-00000030" / "optimizer.safetensors", b"half")
+    asked = publish(f"{tmp_path}/store#1", REPO, checkpoints=True, dry_run=True, backoff=QUICK)
     done = publish(f"{tmp_path}/store#1", REPO, checkpoints=True, backoff=QUICK)
+    assert asked.sent == done.sent
     assert done.checkpoints == ("step-00000010", "step-00000020")
     assert on_the_hub(hub) == contents(releases.folder())
     branch = on_the_hub(hub, "checkpoints-v1")
     kept = {name: data for name, data in branch.items() if name.startswith("checkpoints/")}
     expected = {f"checkpoints/{name}": data for name, data in contents(states).items()}
     assert kept == {name: data for name, data in expected.items() if "0030" not in name}
-    assert publish(f"{tmp_path}/store#1", REPO, checkpoints=True, backoff=QUICK).sent == {}
+    for dry_run in (True, False):
+        again = publish(
+            f"{tmp_path}/store#1", REPO, checkpoints=True, dry_run=dry_run, backoff=QUICK
+        )
+        assert again.sent == {}
 
 
 def test_a_store_takes_a_release_under_its_number(release, tmp_path):

@@ -4,8 +4,10 @@ import os
 
 import pytest
 from local_gcs import local_gcs
+from releasing import write_draft
 
 from modersmal import store
+from modersmal.store.releases import Releases
 from modersmal.store.remote import Backoff, Remote
 
 
@@ -37,6 +39,16 @@ def test_a_name_is_created_once(remote):
     assert remote.create("token", b"ours") is True
     assert remote.create("token", b"theirs") is False
     assert remote.read("token") == b"ours"
+
+
+def test_releases_are_numbered_deployed_and_rolled_back(remote, tmp_path):
+    releases = Releases(remote)
+    for content in "ab":
+        releases.add(write_draft(tmp_path / content, content), lambda deployed: True)
+    assert [entry.state for entry in releases.list()] == ["complete", "latest"]
+    store.verify_manifest(releases.folder())
+    releases.move_latest(1, "rollback")
+    assert releases.latest() == 1
 
 
 def test_damage_on_the_way_is_noticed_by_md5_and_mended(gcs, remote, tmp_path):

@@ -4,9 +4,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from huggingface_hub import constants
+from releasing import write_draft
 
 from modersmal import store
 from modersmal.errors import StoreError, StoreMissing
+from modersmal.store.releases import Releases
 from modersmal.store.remote import Backoff, Remote
 from writable_hub import WritableHub, writable_hub
 
@@ -115,3 +117,37 @@ def test_folders_are_deleted_and_what_is_not_there_is_no_error(hub, remote, fold
 def test_a_place_that_is_no_repository_is_said():
     with pytest.raises(StoreError, match="hf://USER/REPO"):
         Remote.open("hf://anna")
+
+
+def test_releases_are_numbered_deployed_and_rolled_back(hub, quick, tmp_path):
+    releases = Releases(Remote.open(f"hf://{REPO}", backoff=quick))
+    for content in "ab":
+        releases.add(write_draft(tmp_path / content, content, 20_000), lambda deployed: True)
+    assert [entry.state for entry in releases.list()] == ["complete", "latest"]
+    store.verify_manifest(releases.folder())
+    releases.move_latest(1, "rollback")
+    assert releases.latest() == 1
+    assert (
+        hub.files(REPO)["releases/0002/model.safetensors"][0]
+        == (tmp_path / "b" / "model.safetensors").read_bytes()
+    )
+
+
+def test_two_who_move_latest_at_once_are_told_apart(hub, quick, tmp_path):
+    releases = Releases(Remote.open(f"hf://{REPO}", backoff=quick))
+    for content in "ab":
+        releases.add(write_draft(tmp_path / content, content), lambda deployed: True)
+
+    def another_moves():
+        Releases(Remote.open(f"hf://{REPO}", backoff=quick)).move_latest(1, "rollback")
+
+    def decide(deployed):
+        asked.append(deployed)
+        if len(asked) == 1:
+            hub.before_commit.append(another_moves)
+        return True
+
+    asked = []
+    assert releases.add(write_draft(tmp_path / "c", "c"), decide) == 3
+    assert asked == [2, 1]  # the move in between was seen, though it came after the look
+    assert releases.deployed().before == (1,)

@@ -45,7 +45,7 @@ T = TypeVar("T")
 Kind = Literal["model", "dataset"]
 MAIN = "main"
 TIMEOUT_S = 90.0
-BACKOFF = Backoff(first_s=1.0, longest_s=60.0, within_s=900.0)
+BACKOFF = Backoff(first_s=1.0, longest_s=30.0, within_s=900.0)
 _SAID_FROM_S = 2.0
 
 

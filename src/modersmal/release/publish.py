@@ -118,6 +118,7 @@ class _Publication:
         self.parcel, self.files, self.checkpoints = parcel, files, checkpoints
         self.repository = repository
         self.staging = f"publishing-{parcel.tag or 'corpus'}"
+        self.states = f"checkpoints-{parcel.tag}"
 
     def run(self, private: bool) -> Published:
         self.repository.must_be_writable()
@@ -138,15 +139,17 @@ class _Publication:
 
     def forecast(self, private: bool) -> Published:
         """Ask what is there, change nothing. Where the Hub cannot say, all would go."""
-        lacking, note, look = set(self.files), "", None
+        lacking, note, look = {*self.files, *self.checkpoints}, "", None
         try:
             look = self.repository.look()
             if look:
                 _must_be_private(look, self.repository, private)
-                lacking, _ = self._sent_before(look)
+                lacking = self._sent_before(look)[0] | set(self.checkpoints)
+            if look and self.states in look.branches:
+                lacking -= set(self.checkpoints)
+                lacking |= self.repository.lacking(self.checkpoints, self.states)
         except HubError as error:
             note = f"Note: {error}."
-        lacking |= set(self.checkpoints)
         return self._told(lacking, look.private if look else private, dry_run=True, note=note)
 
     def _told(self, lacking: set[str], private: bool, **rest: Any) -> Published:
@@ -200,10 +203,10 @@ class _Publication:
 
     def _send_checkpoints(self) -> set[str]:
         """Returns the names of files that were not there."""
-        branch = f"checkpoints-{self.parcel.tag}"
-        self.repository.branch(branch)
-        lacking = self.repository.lacking(self.checkpoints, branch)
-        self._send_batches(lacking, self.checkpoints, branch, f"checkpoints of {self.parcel.title}")
+        self.repository.branch(self.states)
+        lacking = self.repository.lacking(self.checkpoints, self.states)
+        title = f"checkpoints of {self.parcel.title}"
+        self._send_batches(lacking, self.checkpoints, self.states, title)
         return lacking
 
     def _send_batches(
