@@ -107,25 +107,45 @@ def _heard(whisper: Whisper, tokens: list[int], bounds_s: np.ndarray) -> Heard:
     return Heard(text, np.array(starts_s), np.array(ends_s))
 
 
-@torch.inference_mode()
 def _token_bounds_s(
     whisper: Whisper, window: np.ndarray, frames: int, prompt: list[int], tokens: list[int]
 ) -> np.ndarray:
     """When each token begins, and at last when the last one ends: (tokens + 1,) seconds."""
     if not tokens:
         return np.zeros(1)
+    heads = whisper.generation.to_dict()["alignment_heads"]
+    layers = attention(whisper, window, frames, prompt, tokens, heads)
+    return first_positions(np.concatenate(list(layers)).mean(0)) * POSITION_S
+
+
+@torch.inference_mode()
+def attention(
+    whisper: Whisper,
+    window: np.ndarray,
+    frames: int,
+    prompt: list[int],
+    tokens: list[int],
+    heads: Sequence[Sequence[int]],
+) -> Iterator[np.ndarray]:
+    """How much of the audio each token to come is looked for at, while `tokens` are written.
+
+    `heads` are pairs of layer and head. For each layer of them, rising, this gives one array of its
+    heads: (heads, tokens + 1, positions) float32, the end being the last row. Rows are put against
+    each other in every position, and smoothed along time.
+    """
     device = whisper.device
     features = clip_features([window], whisper.mels, frames, str(device)).to(whisper.model.dtype)
     ids = torch.tensor([[*prompt, *tokens]], device=device)
-    with _attention(whisper) as attention:
+    with _compared(whisper, heads) as layers:
         whisper.model.model(input_features=features, decoder_input_ids=ids, use_cache=False)
     used = -(-len(window) // (HOP_SAMPLES * FRAMES_PER_POSITION))
     positions = min(used, frames // FRAMES_PER_POSITION)
-    weights = torch.cat([one for layer in attention for one in layer()])[..., :positions].float()
-    weights = weights.softmax(-1)  # (heads, tokens, positions)
-    weights = (weights - weights.mean(-2, keepdim=True)) / (weights.std(-2, keepdim=True) + 1e-6)
-    smooth = _median(weights).mean(0)[len(prompt) - 1 :]
-    return _path(smooth.cpu().numpy()) * POSITION_S
+    for layer in layers:
+        weights = layer.scores()[..., :positions].softmax(-1)  # (heads, tokens, positions)
+        weights = (weights - weights.mean(-2, keepdim=True)) / (
+            weights.std(-2, keepdim=True) + 1e-6
+        )
+        yield _median(weights)[:, len(prompt) - 1 :].cpu().numpy()
 
 
 class _Layer:
@@ -135,27 +155,27 @@ class _Layer:
         self.heads, self.count = heads, count
         self.queries = self.keys = torch.empty(0)
 
-    def __call__(self) -> list[Tensor]:
-        """Scores of each head: (1, tokens, positions)."""
+    def scores(self) -> Tensor:
+        """Scores of each head: (heads, tokens, positions) float32."""
         split = [
             one[0].unflatten(-1, (self.count, -1)).transpose(0, 1)[self.heads].float()
             for one in (self.queries, self.keys)
         ]
-        return [split[0] @ split[1].transpose(-1, -2) * split[0].shape[-1] ** -0.5]
+        return split[0] @ split[1].transpose(-1, -2) * split[0].shape[-1] ** -0.5
 
 
 @contextmanager
-def _attention(whisper: Whisper) -> Iterator[list[_Layer]]:
-    """Keep what the alignment heads compare while the model runs, whatever its attention kernel."""
+def _compared(whisper: Whisper, heads: Sequence[Sequence[int]]) -> Iterator[list[_Layer]]:
+    """Keep what some heads compare while the model runs, whatever its attention kernel."""
     by_layer: dict[int, list[int]] = {}
-    for layer, head in whisper.generation.to_dict()["alignment_heads"]:
-        by_layer.setdefault(layer, []).append(head)
+    for number, head in heads:
+        by_layer.setdefault(number, []).append(head)
     kept, hooks = [], []
-    for number, heads in sorted(by_layer.items()):
-        attention = whisper.model.model.decoder.layers[number].encoder_attn
-        layer = _Layer(heads, attention.num_heads)
+    for number, chosen in sorted(by_layer.items()):
+        module = whisper.model.model.decoder.layers[number].encoder_attn
+        layer = _Layer(chosen, module.num_heads)
         kept.append(layer)
-        for name, part in (("queries", attention.q_proj), ("keys", attention.k_proj)):
+        for name, part in (("queries", module.q_proj), ("keys", module.k_proj)):
             hooks.append(
                 part.register_forward_hook(
                     lambda module, inputs, output, layer=layer, name=name: setattr(
@@ -179,26 +199,30 @@ def _median(weights: Tensor) -> Tensor:
     return padded.unfold(-1, _SMOOTHED_POSITIONS, 1).median(-1).values
 
 
-def _path(scores: np.ndarray) -> np.ndarray:
+def first_positions(scores: np.ndarray) -> np.ndarray:
     """First position of every row but the first, and before it 0: the best path by which rows
     follow each other, each with one position at least.
 
-    `scores` are (rows, positions), one row more than there are tokens: the last one is the end.
+    `scores` are (…, rows, positions), one row more than there are tokens: the last one is the end.
+    The path of each of the leading dimensions is its own: (…, rows) float64.
     """
-    rows, positions = scores.shape
+    *leading, rows, positions = scores.shape
     if rows > positions:
-        return np.linspace(0, positions, rows)
-    best = np.full(rows, -np.inf)
-    best[0] = scores[0, 0]
-    moved = np.zeros((positions, rows), bool)
+        return np.broadcast_to(np.linspace(0, positions, rows), (*leading, rows)).copy()
+    scores = scores.reshape(-1, rows, positions)
+    best = np.full((len(scores), rows), -np.inf)
+    best[:, 0] = scores[:, 0, 0]
+    moved = np.zeros((positions, len(scores), rows), bool)
+    before = np.full_like(best, -np.inf)
     for position in range(1, positions):
-        before = np.concatenate([[-np.inf], best[:-1]])
+        before[:, 1:] = best[:, :-1]
         moved[position] = before > best
-        best = np.maximum(best, before) + scores[:, position]
-    begins = np.zeros(rows)
-    row = rows - 1
+        best = np.maximum(best, before) + scores[:, :, position]
+    begins = np.zeros((len(scores), rows))
+    paths = np.arange(len(scores))
+    row = np.full(len(scores), rows - 1)
     for position in range(positions - 1, 0, -1):
-        if moved[position, row]:
-            begins[row] = position
-            row -= 1
-    return begins
+        entered = moved[position, paths, row]
+        begins[paths[entered], row[entered]] = position
+        row = row - entered
+    return begins.reshape(*leading, rows)
