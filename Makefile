@@ -48,6 +48,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/contexts.py
 	$(BIN)/python benchmarks/transcription.py
 	$(BIN)/python benchmarks/checkpointing.py
+	$(BIN)/python benchmarks/publish.py
 	$(BIN)/python benchmarks/restart.py --size bundled
 	$(BIN)/python benchmarks/restart.py --size small --repeats 2
 	$(BIN)/python benchmarks/geometry.py --folder build/geometry
