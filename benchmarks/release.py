@@ -89,7 +89,7 @@ class Scored:
         decoder = TransformersDecoder(load(model))
         found = decode(decoder, self.clips, language_token="sv", context="full")
         self.texts = [one.text for one in found]
-        self.points = 0.0
+        self.points: float | None = None
         self.points = self._row("training", "modersmal", "float32", self.texts, began_s)
 
     def row(self, format: str, opened: Runtime, clips: Sequence[np.ndarray]) -> None:
@@ -111,9 +111,10 @@ class Scored:
         points = 100 * rate.rate
         same = sum(ours == theirs for ours, theirs in zip(self.texts, texts, strict=True))
         low, high = 100 * rate.interval.low, 100 * rate.interval.high
+        change = "" if self.points is None else f"{points - self.points:+.1f}"
         print(
             f"| {format} | {runtime} | {arithmetic} | {same / len(texts):.1%} | "
-            f"{points:.1f} [{low:.1f}, {high:.1f}] | {points - self.points:+.1f} | {speed:.1f} |",
+            f"{points:.1f} [{low:.1f}, {high:.1f}] | {change} | {speed:.1f} |",
             flush=True,
         )
         return points
