@@ -23,13 +23,8 @@ def test_formats_are_named_by_family_or_one_by_one() -> None:
         formats_of(["ggml-q8"])
 
 
-@pytest.mark.parametrize(
-    ("vocabulary", "mels"), [("multilingual", 80), ("multilingual-v3", 128), ("english", 80)]
-)
-def test_every_format_lies_in_its_place_and_is_smaller(
-    tmp_path: Path, vocabulary: str, mels: int
-) -> None:
-    random_whisper(tmp_path / "model", vocabulary, mels)
+def test_every_format_lies_in_its_place_and_is_smaller(tmp_path: Path) -> None:
+    random_whisper(tmp_path / "model", "multilingual-v3", 128)
     release = tmp_path / "release"
     for name, format in FORMATS.items():
         assert export(tmp_path / "model", release, name) == format.within(release)
@@ -38,7 +33,7 @@ def test_every_format_lies_in_its_place_and_is_smaller(
         "int8", "int8_float16", "float16",
     }  # fmt: skip
     config = json.loads((release / "ct2" / "int8" / "preprocessor_config.json").read_text())
-    assert config["feature_size"] == mels
+    assert config["feature_size"] == 128
     sizes = {name: (release / format.place / "model.bin").stat().st_size
              for name, format in FORMATS.items() if format.family == "ct2"}  # fmt: skip
     sizes |= {name: format.size_bytes(release)
