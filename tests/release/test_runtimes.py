@@ -63,6 +63,7 @@ def test_every_runtime_goes_through_a_long_recording(
     recording = np.concatenate([part for clip in clips * 3 for part in (clip, pause)])
     segments = open_runtime(runtime, FORMATS[name].within(released)).long(recording, "sv")
     assert segments
+    assert all(one.text for one in segments)
     assert all(0 <= one.start_s <= one.end_s for one in segments)
     assert segments[-1].end_s <= len(recording) / SAMPLE_RATE + 30
     assert segments == sorted(segments, key=lambda one: one.start_s)

@@ -109,13 +109,14 @@ class _Transformers:
             return_timestamps=True,
             return_segments=True,
         )
-        return [
-            Segment(
-                float(one["start"]),
-                float(one["end"]),
-                self._processor.decode(one["tokens"], skip_special_tokens=True).strip(),
-            )
+        texts = [
+            self._processor.decode(one["tokens"], skip_special_tokens=True).strip()
             for one in found["segments"][0]
+        ]
+        return [
+            Segment(float(one["start"]), float(one["end"]), text)
+            for one, text in zip(found["segments"][0], texts, strict=True)
+            if text
         ]
 
     def _generate(
