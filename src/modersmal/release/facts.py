@@ -59,12 +59,34 @@ class Comparison(_Fact):
     worse: bool
 
 
+class Slice(_Fact):
+    """What a part of the test split scored: one accent, one age, noisy clips."""
+
+    name: str
+    clips: int
+    wer: Rate
+    cer: Rate
+
+
+class Kept(_Fact):
+    """What the base could do before, and what became of it: a rate on a corpus of something else.
+
+    `corpus` says what was decoded, in words; `metric` is "wer" or "cer".
+    """
+
+    corpus: str
+    metric: str
+    before: Rate
+    after: Rate
+
+
 class Verdict(_Fact):
     """How one exported format did in its real runtime.
 
     `same_texts` is the share of golden clips whose text is that of the training-time model, and
     `wer_change` the change of WER on them in points; `arithmetic` is what the runtime computed
-    in, which on a CPU may be other than the weights' own. `failures` say which clip, and how.
+    in, which on a CPU may be other than the weights' own. `failures` say which clip, and how;
+    `notes` are no failures, but belong among the limits.
     """
 
     format: str
@@ -78,21 +100,27 @@ class Verdict(_Fact):
     seconds_of_audio_per_second: float
     passed: bool
     failures: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class Split(_Fact):
-    """One split of the corpus."""
+    """One split of the corpus. `recordings` is the number of long recordings that clips are of."""
 
     name: str
     clips: int
     hours: float
     speakers: int | None = None
+    recordings: int = 0
 
 
 class Source(_Fact):
-    """Where data came from, and on what terms; `may_pass_on` is None where that is not known."""
+    """Where data came from, and on what terms; `may_pass_on` is None where that is not known.
+
+    `dataset` is its id on the Hub, if it came from there.
+    """
 
     name: str
+    dataset: str | None = None
     licence: str | None = None
     licence_url: str | None = None
     may_pass_on: bool | None = None
@@ -126,6 +154,8 @@ class Release(_Fact):
     `parent` is the release that was deployed when this one was made. `weights` says what they are
     made of, `choice` why, `candidates` the dev rates of all that they might have been made of.
     `forced` is the reason for which the gate would have refused it, where --force overruled that.
+    `licence` is that of the base as the Hub names it, None where that is not known; `forgetting` is
+    what was measured of what the base could do.
     """
 
     schema_version: int = SCHEMA
@@ -137,6 +167,7 @@ class Release(_Fact):
     modersmal: str
     versions: dict[str, str] = {}
     base: str
+    licence: str | None = None
     language: str
     language_name: str
     language_token: str
@@ -157,6 +188,8 @@ class Release(_Fact):
     test: SplitScore | None = None
     base_test: SplitScore | None = None
     comparisons: tuple[Comparison, ...] = ()
+    slices: tuple[Slice, ...] = ()
+    forgetting: tuple[Kept, ...] = ()
     formats: tuple[Verdict, ...] = ()
     refused: tuple[Verdict, ...] = ()
     forced: str | None = None

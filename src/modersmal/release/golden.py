@@ -11,9 +11,11 @@ from typing import overload
 import numpy as np
 
 from modersmal.audio import SAMPLE_RATE, decode
+from modersmal.config import EvaluateConfig
 from modersmal.corpus import Corpus, Split
 from modersmal.corpus.sources.base import hash64
 from modersmal.errors import CorpusError
+from modersmal.evaluate.metrics import Score, score
 from modersmal.logmel import HOP_SAMPLES, WINDOW_FRAMES
 from modersmal.train.bounds import room_tone
 
@@ -62,6 +64,22 @@ class Golden:
     recording_texts: tuple[str, ...]
     silences: tuple[np.ndarray, ...]
     language: str
+
+    @property
+    def windows(self) -> list[np.ndarray]:
+        """The recording in pieces of 30 s."""
+        starts = range(0, len(self.recording), _WINDOW_SAMPLES)
+        return [self.recording[start : start + _WINDOW_SAMPLES] for start in starts]
+
+    def score(self, texts: Sequence[str], config: EvaluateConfig) -> Score:
+        """Score what was written for the clips. Raises CorpusError where none holds a word."""
+        return score(self.texts, texts, self.speakers, language=self.language, config=config)
+
+    def recording_rate(self, texts: Sequence[str], config: EvaluateConfig) -> float:
+        """The deciding error rate of what was written for the recording, piece by piece."""
+        said, written = " ".join(self.recording_texts), " ".join(texts)
+        scored = score([said], [written], [None], language=self.language, config=config)
+        return scored.deciding.rate
 
 
 def golden_set(corpus: Corpus, clips: int = CLIPS) -> Golden:

@@ -268,6 +268,7 @@ class _WhisperCpp:
             language=language_token,
             no_timestamps=False,
             single_segment=False,
+            n_max_text_ctx=0,  # no_context forgets what earlier calls wrote, not earlier windows
             no_speech_thold=0.6,
         )
         return [
