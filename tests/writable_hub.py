@@ -245,12 +245,16 @@ class _Handler(BaseHTTPRequestHandler):
         content = json.loads(body)["content"]
         try:
             header = yaml.safe_load(content.split("---\n")[1])
-            valid = isinstance(header, dict)
-        except (IndexError, yaml.YAMLError):
-            valid = False
-        if valid:
+            for result in (
+                one for model in header.get("model-index", []) for one in model["results"]
+            ):
+                named = result["task"]["type"], result["dataset"]["type"], result["dataset"]["name"]
+                scored = [(metric["type"], metric["value"]) for metric in result["metrics"]]
+                if not (all(named) and scored):
+                    raise KeyError("metrics")
             return self._json({"errors": [], "warnings": []})
-        errors = [{"message": "the card has no valid metadata"}]
+        except (AttributeError, IndexError, KeyError, TypeError, yaml.YAMLError) as error:
+            errors = [{"message": f"the card has no valid metadata: {error}"}]
         return self._send(400, json.dumps({"errors": errors, "warnings": []}).encode(), {})
 
     def _put_large(self, body: bytes, oid: str) -> None:
