@@ -7,13 +7,14 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from modersmal import store
 from modersmal.progress import duration
+from modersmal.release.curves import CURVES
 from modersmal.release.examples import AUDIO, REPOSITORY, examples
 from modersmal.release.exports import FORMATS
 from modersmal.release.facts import Comparison, Data, Rate, Release, SplitScore, Verdict
 from modersmal.release.markdown import bullets, table, toml
 
 CARD = "README.md"
-CURVES = "curves"
+
 _TASK = "automatic-speech-recognition"
 _ABOUT_CURVES = {
     "loss": "Loss of every step, and its course.",

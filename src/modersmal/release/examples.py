@@ -95,9 +95,9 @@ import soundfile
 from huggingface_hub import snapshot_download
 from transformers import WhisperProcessor
 
-folder = snapshot_download("{REPOSITORY}", allow_patterns=["*.json", "*.txt", "{format.place}/*"])
+folder = snapshot_download("{REPOSITORY}", allow_patterns="{format.place}/*")
 samples, rate = soundfile.read("{AUDIO}", dtype="float32")
-processor = WhisperProcessor.from_pretrained(folder)
+processor = WhisperProcessor.from_pretrained("{REPOSITORY}")
 heard = processor(samples, sampling_rate=rate, return_tensors="np").input_features
 model = ctranslate2.models.Whisper(f"{{folder}}/{format.place}")
 prompt = [{written}]
