@@ -7,6 +7,7 @@ counted: whether the model is any good is for `rivals`.
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from modersmal.release.facts import Verdict
 from modersmal.release.golden import Golden
 from modersmal.release.runtimes import Device
 from modersmal.release.runtimes import Runtime as Opened
+from modersmal.transcribe.formats import Segment
 from modersmal.whisper.decode import decode
 from modersmal.whisper.decode_torch import TransformersDecoder
 from modersmal.whisper.load import load
@@ -67,12 +69,14 @@ def expected(
         str(model), token, golden.clips, golden.silences, golden.windows
     )
     with open_apart("transformers", model) as runtime:
-        timed = [one.text for one in runtime.long(golden.recording, token)]
+        timed = _text(runtime.long(golden.recording, token))
     return Expected(
         texts=texts,
         silences=silences,
         rate=golden.score(texts, config).deciding.rate,
-        recording_rate=max(golden.recording_rate(way, config) for way in (windowed, timed)),
+        recording_rate=max(
+            golden.recording_rate(way, config) for way in (" ".join(windowed), timed)
+        ),
     )
 
 
@@ -158,7 +162,7 @@ class _Trial:
     runtime: Runtime
     arithmetic: str
     texts: list[str]
-    recording: list[str]
+    recording: str
     silences: list[str]
     long_silences: list[str]
     speed: float
@@ -168,23 +172,40 @@ def _tried(opened: Opened, golden: Golden, token: str, advance: Advance) -> _Tri
     texts: list[str] = []
     seconds = audio_s = 0.0
     for batch in _batches(golden.clips):
+        names = golden.names[len(texts) : len(texts) + len(batch)]
         began_s = time.monotonic()
-        texts += opened.transcribe(batch, token)
+        with _telling(f"clips {names[0]} to {names[-1]}"):
+            texts += opened.transcribe(batch, token)
         seconds += time.monotonic() - began_s
         audio_s += sum(map(len, batch)) / SAMPLE_RATE
         advance(len(batch), note=opened.name)
+    with _telling("the recording"):
+        recording = opened.long(golden.recording, token)
+    with _telling("silence"):
+        silences = opened.transcribe(golden.silences, token)
+        long_silences = [opened.long(silence, token) for silence in golden.silences]
     return _Trial(
         runtime=opened.name,
         arithmetic=opened.arithmetic,
         texts=texts,
-        recording=[one.text.strip() for one in opened.long(golden.recording, token)],
-        silences=opened.transcribe(golden.silences, token),
-        long_silences=[
-            " ".join(one.text.strip() for one in opened.long(silence, token))
-            for silence in golden.silences
-        ],
+        recording=_text(recording),
+        silences=silences,
+        long_silences=[_text(one) for one in long_silences],
         speed=audio_s / seconds,
     )
+
+
+@contextmanager
+def _telling(what: str) -> Iterator[None]:
+    """Say of an error what was being decoded."""
+    try:
+        yield
+    except ModelError as error:
+        raise ModelError(f"{what}: {error}") from error
+
+
+def _text(segments: Sequence[Segment]) -> str:
+    return " ".join(filter(None, (segment.text.strip() for segment in segments)))
 
 
 @dataclass(frozen=True)
@@ -249,7 +270,7 @@ class _Judge:
 
     def _of_recording(self, trial: _Trial) -> list[str]:
         lasts_s = len(self.golden.recording) / SAMPLE_RATE
-        if not any(trial.recording):
+        if not trial.recording:
             return [f"{trial.runtime} wrote nothing of a recording of {lasts_s:.0f} s"]
         rate = self.golden.recording_rate(trial.recording, self.config)
         most = self.expected.recording_rate + LONG_MARGIN / 100
@@ -257,7 +278,7 @@ class _Judge:
             return []
         return [
             f"of a recording of {lasts_s:.0f} s, {trial.runtime} has an error rate of {rate:.0%}, "
-            f"and may have {most:.0%}; it wrote {_shown(' '.join(trial.recording))}"
+            f"and may have {most:.0%}; it wrote {_shown(trial.recording)}"
         ]
 
     def _of_silence(self, trial: _Trial) -> list[str]:

@@ -75,10 +75,10 @@ class Golden:
         """Score what was written for the clips. Raises CorpusError where none holds a word."""
         return score(self.texts, texts, self.speakers, language=self.language, config=config)
 
-    def recording_rate(self, texts: Sequence[str], config: EvaluateConfig) -> float:
-        """The deciding error rate of what was written for the recording, piece by piece."""
-        said, written = " ".join(self.recording_texts), " ".join(texts)
-        scored = score([said], [written], [None], language=self.language, config=config)
+    def recording_rate(self, text: str, config: EvaluateConfig) -> float:
+        """The deciding error rate of what was written for the recording."""
+        said = " ".join(self.recording_texts)
+        scored = score([said], [text], [None], language=self.language, config=config)
         return scored.deciding.rate
 
 
