@@ -67,6 +67,7 @@ def _dev(rates: dict[int, float], metric: str, base: float | None) -> Figure:
     axes.plot(list(rates), shown, color=_BLUE, linewidth=2, marker="o", label="this model")
     if base is not None:
         axes.axhline(100 * base, color=_GREY, linestyle="--", label=f"its base: {100 * base:.1f} %")
+    axes.set_xlim(left=0)
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False)
     return figure

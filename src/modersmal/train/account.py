@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from modersmal.train.batch import StepBatch
+from modersmal.train.energy import Meter
 from modersmal.train.heartbeat import HeartbeatWriter
 from modersmal.train.learner import StepResult
 from modersmal.train.log import MetricsLog
@@ -24,7 +25,8 @@ class StepReport:
     `padding_share` is that of what the encoder saw in which no clip was; in windows, where pauses
     are meant, `packing_efficiency` is the rest. Tokens are those that are learned.
     `loader_wait_share` is how much of the step training waited for its clips to be read, `seconds`
-    what all steps have taken since the start of this session.
+    what all steps have taken since the start of this session. `energy_j` is what was taken since it
+    was last told, scoring included; `hardware` and `energy_source` are told once a session.
     """
 
     step: int
@@ -38,6 +40,9 @@ class StepReport:
     padding_share: float
     packing_efficiency: float | None
     loader_wait_share: float
+    energy_j: float | None = None
+    hardware: str | None = None
+    energy_source: str | None = None
 
 
 @dataclass(frozen=True)
@@ -61,10 +66,12 @@ class Account:
         heartbeat: HeartbeatWriter,
         batches_per_epoch: int,
         on_step: Callable[[StepReport], None] | None,
+        meter: Meter,
     ) -> None:
-        self._heartbeat, self._on_step = heartbeat, on_step
+        self._heartbeat, self._on_step, self._meter = heartbeat, on_step, meter
         self._batches_per_epoch = batches_per_epoch
         self._settled_s, self._seconds = float("-inf"), 0.0
+        self._is_first = True
         self.smooth_loss: float | None = None
 
     def settle(self, taken: Taken, log: MetricsLog) -> float:
@@ -91,6 +98,7 @@ class Account:
     def _report(self, taken: Taken, took_s: float) -> StepReport:
         planned = taken.batch.planned
         speech_share = min(1.0, planned.audio_s / planned.padded_s)
+        first, self._is_first = self._is_first, False
         return StepReport(
             step=taken.step,
             epoch=taken.step / self._batches_per_epoch,
@@ -103,4 +111,7 @@ class Account:
             padding_share=1 - speech_share,
             packing_efficiency=speech_share if planned.geometry == "packed" else None,
             loader_wait_share=min(1.0, taken.waited_s / took_s),
+            energy_j=self._meter.taken_j(),
+            hardware=self._meter.hardware if first else None,
+            energy_source=self._meter.source if first else None,
         )

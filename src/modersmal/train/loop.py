@@ -16,6 +16,7 @@ from modersmal.train.account import Account, StepReport, Taken
 from modersmal.train.batch import StepBatch
 from modersmal.train.checkpoint import Best, State
 from modersmal.train.dev import DevScore, DevSet
+from modersmal.train.energy import Meter
 from modersmal.train.grow import DEVICE_BATCH_S, Growth
 from modersmal.train.heartbeat import HeartbeatWriter
 from modersmal.train.journal import Journal
@@ -47,6 +48,7 @@ class Loop:
         heartbeat: HeartbeatWriter,
         pace: Pace,
         growth: Growth,
+        meter: Meter,
         *,
         run: Path,
         batches_per_epoch: int,
@@ -64,7 +66,7 @@ class Loop:
         self._saved_step = state.step  # nothing to save before the first step
         self._skipped = 0
         self._taken: Taken | None = None  # and not settled yet
-        self._account = Account(heartbeat, batches_per_epoch, on_step)
+        self._account = Account(heartbeat, batches_per_epoch, on_step, meter)
         self._scoring_s = 0.0  # within the step that is going on
 
     @property

@@ -1,6 +1,7 @@
 """Fine-tune a Whisper on a corpus: put the parts together, start or go on, keep the best."""
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from modersmal.train.account import StepReport
 from modersmal.train.budget import Budget, Limit, session_age_s, session_limit
 from modersmal.train.checkpoint import Retention, State
 from modersmal.train.dev import DevSet
+from modersmal.train.energy import open_meter
 from modersmal.train.finish import MODEL, Ending, TrainResult, finish
 from modersmal.train.follow import follow, lead_from
 from modersmal.train.heartbeat import HeartbeatWriter, scores_in
@@ -159,6 +161,9 @@ def _train(
             heartbeat,
             pace,
             parts.sizing.growth(journal),
+            open_meter(
+                parts.learner.device, parts.learner.ranks.world, clock=time.monotonic, say=say
+            ),
             run=run,
             batches_per_epoch=parts.plan.batches_per_epoch,
             say=say,
