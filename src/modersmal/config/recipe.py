@@ -23,6 +23,12 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _shares_of_the_base(shares: list[float]) -> list[float]:
+    if any(not 0 < share < 1 for share in shares):
+        raise ValueError("a share of the base lies between 0 and 1, as in [0.25, 0.5]")
+    return shares
+
+
 class DataConfig(Section):
     """Where the clips come from, and how the corpus keeps them."""
 
@@ -477,12 +483,7 @@ class TrainConfig(Section):
         """How many mixtures of weights are scored on dev after the last step."""
         return (self.average_last > 1) + len(self.interpolate)
 
-    @field_validator("interpolate")
-    @classmethod
-    def _shares_of_the_base(cls, shares: list[float]) -> list[float]:
-        if any(not 0 < share < 1 for share in shares):
-            raise ValueError("a share of the base lies between 0 and 1, as in [0.25, 0.5]")
-        return shares
+    _are_shares = field_validator("interpolate")(_shares_of_the_base)
 
     @field_validator("deadline", mode="before")
     @classmethod
@@ -567,6 +568,43 @@ class EvaluateConfig(Section):
         return self
 
 
+class ReleaseConfig(Section):
+    """What a release is made of, and what it has to prove."""
+
+    formats: list[str] = Field(
+        default=["hf", "ct2", "ggml"],
+        description="What to write: families ('hf' for transformers, 'ct2' for CTranslate2 and "
+        "faster-whisper, 'ggml' for whisper.cpp), or single formats such as 'ct2-int8' and "
+        "'ggml-q5_0'. 'hf' is always among them. `--formats` sets it for one release.",
+    )
+    average_last: int = Field(
+        default=3,
+        ge=0,
+        le=20,
+        description="Try the average of so many of the last checkpoints that are still there. 0: "
+        "no average.",
+    )
+    interpolate: list[float] = Field(
+        default=[0.1, 0.25, 0.5],
+        description="Try the best of them with so much of the base's weights mixed in. Each is "
+        "scored on dev; [] saves the time.",
+    )
+    golden_clips: int = Field(
+        default=200,
+        ge=1,
+        description="Clips that every format is proven on, in the runtimes that will read it. "
+        "Fewer are faster, and prove less.",
+    )
+    max_quantised_loss: float = Field(
+        default=1.0,
+        ge=0,
+        description="Points of the error rate that quantised formats may lose on them. A format "
+        "that loses more is not released.",
+    )
+
+    _are_shares = field_validator("interpolate")(_shares_of_the_base)
+
+
 class Recipe(Section):
     """The whole recipe."""
 
@@ -601,6 +639,9 @@ class Recipe(Section):
     checks: ChecksConfig = Field(default=ChecksConfig(), description="What a clip must be like.")
     train: TrainConfig = Field(default=TrainConfig(), description="How the model learns.")
     evaluate: EvaluateConfig = Field(default=EvaluateConfig(), description="How scores are taken.")
+    release: ReleaseConfig = Field(
+        default=ReleaseConfig(), description="What a release is made of, and has to prove."
+    )
 
     @property
     def workspace(self) -> "Workspace":

@@ -6,18 +6,20 @@ of them at most.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from transformers import WhisperForConditionalGeneration
+
 from modersmal import store
+from modersmal.config import LoraConfig
 from modersmal.errors import CheckpointError, StoreDamaged, StoreMissing
 from modersmal.train.average import Held, Mixture, Stored, Weights, put_into
-from modersmal.train.checkpoint import Checkpoints, Retention, State
+from modersmal.train.checkpoint import Checkpoints, State
 from modersmal.train.dev import DevScore
 from modersmal.train.lora import Adapted, detach
-from modersmal.train.parts import Parts
 from modersmal.train.say import say
 from modersmal.whisper.load import load
 
@@ -59,30 +61,45 @@ class _Candidate:
     mixture: Mixture
 
 
+@dataclass(frozen=True)
+class Sources:
+    """What weights may be taken from: the checkpoints of a run that stands at `state`, of which
+    those of the steps `averaged` are averaged, and the model `base`, of which the shares
+    `interpolated` are mixed in. With `lora`, checkpoints hold its matrices alone."""
+
+    state: State
+    checkpoints: Checkpoints
+    base: str
+    averaged: Sequence[int]
+    interpolated: Sequence[float]
+    lora: LoraConfig
+
+
 class Candidates:
     """What the model of a finished run may be made of.
 
+    `model` is where weights are put together; where it is `trained`, it holds the last step's.
     `score` decodes dev with what the model holds then; it returns None where there is no time.
     """
 
     def __init__(
         self,
-        state: State,
-        parts: Parts,
-        checkpoints: Checkpoints,
+        sources: Sources,
+        model: WhisperForConditionalGeneration,
         scores: Scores,
         score: Callable[[str], DevScore | None],
+        *,
+        trained: bool,
     ) -> None:
-        self._state, self._parts, self._checkpoints = state, parts, checkpoints
-        self._scores, self._score = scores, score
-        self._config, self._model = parts.recipe.train, parts.learner.model
+        self._sources, self._model, self._scores, self._score = sources, model, scores, score
+        self._trained = trained
         self._held: Held | None = None
 
     def choose(self) -> Choice:
         """Put the best weights into the model, which is a plain Whisper from here on."""
-        best = self._state.best
+        best = self._sources.state.best
         if best is None:
-            return self._settle(self._take(self._state.step), None)
+            return self._settle(self._take(self._sources.state.step), None)
         chosen = self._take(best.step)
         if chosen.step == best.step:
             self._scores.rates[chosen.name] = best.rate
@@ -92,8 +109,8 @@ class Candidates:
 
     @property
     def _only_one(self) -> bool:
-        config = self._config
-        return not (config.average_last or config.interpolate or config.lora.rank)
+        sources = self._sources
+        return not (sources.averaged or sources.interpolated or sources.lora.rank)
 
     def _better(
         self, chosen: _Candidate, rate: float | None, others: Iterable[_Candidate]
@@ -106,14 +123,14 @@ class Candidates:
 
     def _mixed(self, start: _Candidate) -> Iterator[_Candidate]:
         """`start` with the base mixed into it."""
-        for share in self._config.interpolate:
+        for share in self._sources.interpolated:
             name = f"{start.name} with {share:.0%} of the base"
             yield _Candidate(name, start.step, start.mixture.with_base(self._base(), share))
 
     def _average(self) -> Iterator[_Candidate]:
         """The average, where there are two to average."""
         steps, stored = [], []
-        for step in Retention.of(self._config).to_average(self._state.step):
+        for step in self._sources.averaged:
             try:
                 stored.append(self._stored(step))
                 steps.append(step)
@@ -125,31 +142,30 @@ class Candidates:
 
     def _take(self, step: int) -> _Candidate:
         """A checkpoint's weights, or the last one's where it is damaged."""
-        if step == self._state.step and self._only_one:
+        last = self._sources.state.step
+        if step == last and self._only_one and self._trained:
             as_it_is = Held(dict(self._model.named_parameters()))
             return _Candidate(f"step {step}", step, Mixture.mean([as_it_is]))
         try:
             return _Candidate(f"step {step}", step, Mixture.mean([self._stored(step)]))
         except _GONE as error:
-            last = self._state.step
             if step == last:
                 raise
             say(f"The best checkpoint is damaged ({error}); taking the last step's weights instead")
             return self._take(last)
 
     def _stored(self, step: int) -> Weights:
-        stored = Stored(self._checkpoints.bring(self._checkpoints.named(step)))
-        if self._config.lora.rank is None:
-            return stored
-        return Adapted.of(self._base(), stored, self._config.lora)
+        checkpoints, lora = self._sources.checkpoints, self._sources.lora
+        stored = Stored(checkpoints.bring(checkpoints.named(step)))
+        return stored if lora.rank is None else Adapted.of(self._base(), stored, lora)
 
     def _base(self) -> Held:
         """The weights that training began with."""
-        if self._held is None and self._config.lora.rank is not None:
+        if self._held is None and self._sources.lora.rank is not None:
             detach(self._model)
             self._held = Held.of(self._model)
         if self._held is None:
-            self._held = Held(dict(load(self._parts.recipe.model).model.named_parameters()))
+            self._held = Held(dict(load(self._sources.base).model.named_parameters()))
         return self._held
 
     def _rate(self, candidate: _Candidate) -> float | None:

@@ -13,8 +13,8 @@ from modersmal.errors import Stopped
 from modersmal.language import resolve
 from modersmal.progress import duration, progress
 from modersmal.store.faults import fault
-from modersmal.train.candidates import CANDIDATES, Candidates, Choice, Scores
-from modersmal.train.checkpoint import Checkpoints, State
+from modersmal.train.candidates import CANDIDATES, Candidates, Choice, Scores, Sources
+from modersmal.train.checkpoint import Checkpoints, Retention, State
 from modersmal.train.dev import DevScore, DevSet
 from modersmal.train.heartbeat import HeartbeatWriter
 from modersmal.train.learner import Learner
@@ -128,7 +128,16 @@ def finish(state: State, checkpoints: Checkpoints, run: Path, ending: Ending) ->
     scores = Scores(run / CANDIDATES, parts.identity)
     _forget_how_to_learn(parts.learner)
     score = partial(ending.score, state.step)
-    choice = Candidates(state, parts, checkpoints, scores, score).choose()
+    config = parts.recipe.train
+    sources = Sources(
+        state,
+        checkpoints,
+        base=parts.recipe.model,
+        averaged=Retention.of(config).to_average(state.step),
+        interpolated=config.interpolate,
+        lora=config.lora,
+    )
+    choice = Candidates(sources, parts.learner.model, scores, score, trained=True).choose()
     _say_why(choice)
     finished = replace(whisper, base=_base_name(parts.recipe.model, whisper))
     for left_by_a_killed_one in run.glob(f".draft-{MODEL}-*"):
