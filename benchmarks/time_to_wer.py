@@ -119,7 +119,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, required=True, help="where what is done is kept")
     parser.add_argument("--steps", type=int, default=100)
-    parser.add_argument("--rate", type=float, default=1e-3, help="peak learning rate of both sides")
+    parser.add_argument("--rate", type=float, default=3e-4, help="peak learning rate of both sides")
     parser.add_argument("--every", type=int, default=20, help="steps between scores")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--longer", type=float, default=1.0, help="their steps for one of ours")
