@@ -17,8 +17,9 @@ NO_PYTHON = { echo "modersmal needs Python 3.11 or newer with its venv module; o
 demo: $(READY)
 	$(BIN)/modersmal demo
 
+# In the order they are in: files with few tests, which are long ones, would come last otherwise.
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -79,6 +79,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True, help="where what is done is kept")
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--batch-s", type=float, default=72.0)
+    parser.add_argument("--rate", type=float, default=3e-4, help="peak learning rate")
     parser.add_argument("--clips", type=int, default=300, help="test clips")
     parser.add_argument("--only", nargs="+", choices=MIXTURES, default=list(MIXTURES))
     options = parser.parse_args()
@@ -122,7 +123,7 @@ def kept(file: Path, corpus: Path, data: Path, name: str, options: argparse.Name
 
 def measured(corpus: Path, data: Path, name: str, options: argparse.Namespace) -> Outcome:
     train_keys = {
-        "max_steps": options.steps, "batch_s": options.batch_s, "learning_rate": 1e-3,
+        "max_steps": options.steps, "batch_s": options.batch_s, "learning_rate": options.rate,
         "warmup_steps": options.steps // 6, "save_every": options.steps, "evaluate_every": 0,
     } | MIXTURES[name]  # fmt: skip
     recipe = parse_recipe({"language": "sv", "model": "bundled", "train": train_keys})

@@ -11,6 +11,9 @@ do it, with features padded to 30 s and made before the clock starts. Scores are
 The other side runs twice for each of ours: planned to end when it has had as much time, which says
 what WER the same time buys; and for as many steps as ours, with --longer times as many where that
 is not enough, until it is as good, which says how long that takes. What is done is kept in DIR.
+
+On a machine that has other work, --step-s takes the seconds that a step of either side needs on a
+quiet one (an earlier run's), and every time is then steps times seconds a step.
 """
 
 import argparse
@@ -70,6 +73,14 @@ class Course:
     def best(self) -> Point:
         return min(self.points, key=lambda point: point.wer)
 
+    def timed(self, step_s: float | None) -> "Course":
+        """The same course, each step having taken so many seconds; as it is where None."""
+        if step_s is None:
+            return self
+        return replace(
+            self, points=[replace(point, seconds=point.step * step_s) for point in self.points]
+        )
+
     def first_at(self, wer: float) -> Point | None:
         """The first score that is as good."""
         return next((point for point in self.points if point.wer <= wer), None)
@@ -108,10 +119,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, required=True, help="where what is done is kept")
     parser.add_argument("--steps", type=int, default=100)
-    parser.add_argument("--rate", type=float, default=1e-3, help="peak learning rate of both sides")
+    parser.add_argument("--rate", type=float, default=3e-4, help="peak learning rate of both sides")
     parser.add_argument("--every", type=int, default=20, help="steps between scores")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--longer", type=float, default=1.0, help="their steps for one of ours")
+    parser.add_argument(
+        "--step-s", type=float, nargs=2, metavar=("OURS", "THEIRS"), default=(None, None)
+    )
     parser.add_argument("--dev-clips", type=int, default=300)
     parser.add_argument("--test-clips", type=int, default=300)
     options = parser.parse_args()
@@ -120,15 +134,17 @@ def main() -> None:
     prepare([str(release)], folder / "corpus", language="sv")
     corpus = Corpus.open(folder / "corpus")
     ratios = []
-    step_s = their_step_s(make_task(corpus, 0, options))
+    step_s, their_s = options.step_s
+    their_s_now = their_s or their_step_s(make_task(corpus, 0, options))
     for seed in range(options.seeds):
         task = make_task(corpus, seed, options)
         ours = kept(folder / f"ours-{seed}.json", our_course, task, folder / f"run-{seed}")
-        same_time = max(1, round(ours.last.seconds / step_s))
-        equal = kept(folder / f"equal-{seed}.json", their_course, task, same_time)
+        ours = ours.timed(step_s)
+        same_time = max(1, round(ours.last.seconds / their_s_now))
+        equal = kept(folder / f"equal-{seed}.json", their_course, task, same_time).timed(their_s)
         steps = round(options.longer * options.steps)
         long = kept(folder / f"long-{steps}-{seed}.json", their_course, task, steps, ours.best.wer)
-        ratios.append(report(task, seed, ours, equal, long))
+        ratios.append(report(task, seed, ours, equal, long.timed(their_s)))
     print(f"time to the same dev WER, seed by seed: {', '.join(ratios)}")
 
 

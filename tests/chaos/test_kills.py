@@ -65,9 +65,12 @@ def kill_at(start, run, point, count=1, **how):
     return reached
 
 
-def test_killed_at_every_point_in_turn(start, expected, tmp_path):
+@pytest.mark.parametrize(
+    "points", [HERE_POINTS[::4], pytest.param(HERE_POINTS, marks=pytest.mark.chaos)], ids=len
+)
+def test_killed_at_one_point_after_the_other(start, expected, tmp_path, points):
     """One run, as unlucky as can be; where a checkpoint was whole, it goes on from there."""
-    assert [point for point in HERE_POINTS if not kill_at(start, tmp_path, point)] == []
+    assert [point for point in points if not kill_at(start, tmp_path, point)] == []
     assert code_of(start(tmp_path)) == 0
     assert hash_of(tmp_path) == expected
     assert not list(tmp_path.rglob(".draft*"))

@@ -19,7 +19,7 @@ from modersmal.train.stopping import Wish
 from modersmal.train.train import train
 
 TESTS = Path(__file__).parent.parent
-STEPS = 60
+STEPS = 24
 
 
 def settings(model):
@@ -27,9 +27,9 @@ def settings(model):
         "language": "sv",
         "model": str(model),
         "train": {
-            "max_steps": STEPS, "batch_s": 6.0, "save_every": 30, "evaluate_every": 30,
-            "dev_clips": 2, "device": "cpu", "learning_rate": 1e-3, "full_share": 0.04,
-            "packed_share": 0.2, "timestamp_share": 0.3, "prompt_share": 0.5,
+            "max_steps": STEPS, "batch_s": 6.0, "save_every": 12, "evaluate_every": 12,
+            "dev_clips": 2, "device": "cpu", "learning_rate": 1e-3, "full_share": 0.1,
+            "packed_share": 0.3, "timestamp_share": 0.3, "prompt_share": 0.5,
             "silence_share": 0.1, "augment": {"speed_share": 0.5, "noise_share": 0.5},
             "context_floor_s": 1.0, "context_step_s": 0.5, "warmup_steps": 10,
         },
@@ -71,16 +71,16 @@ def test_one_process_then_two_then_one_end_as_one_alone(tiny_whisper, tiny_corpu
     keys, corpus = settings(tiny_whisper(terse=True)), tiny_corpus()
     alone = train(parse_recipe(keys), corpus, tmp_path / "alone")
     run = tmp_path / "run"
-    with pytest.raises(Stopped, match="step 20 of 60"):
-        train(parse_recipe(keys), corpus, run, stop_at(20))
+    with pytest.raises(Stopped, match="step 8 of 24"):
+        train(parse_recipe(keys), corpus, run, stop_at(8))
     outcomes, done = train_with_two(
-        keys, corpus, run, tmp_path / "two", at=40, send=int(signal.SIGTERM), to=1
+        keys, corpus, run, tmp_path / "two", at=16, send=int(signal.SIGTERM), to=1
     )
     assert [outcome["code"] for outcome in outcomes] == [3, 3], done.stderr
-    assert outcomes[0]["error"].startswith("stopped at step 4")
+    assert outcomes[0]["error"].startswith("stopped at step 1")
     assert outcomes[0]["error"] == outcomes[1]["error"]
     assert "Training on cpu and 1 more like it" in done.stderr
-    assert done.stderr.count("Going on from step 20") == 1
+    assert done.stderr.count("Going on from step 8") == 1
     together = train(parse_recipe(keys), corpus, run)
     assert together.steps == alone.steps == STEPS
     losses = [

@@ -339,7 +339,7 @@ class TrainConfig(Section):
         ge=0,
         le=1,
         description="Share of the windows that are given what was said before, as runtimes may do. "
-        "0 where none will.",
+        "0 where none will. A base whose card says that it is not heard in windows is given none.",
     )
     silence_share: float = Field(
         default=0.01,

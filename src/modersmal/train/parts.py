@@ -46,13 +46,16 @@ def set_up(recipe: Recipe, corpus: Corpus, device: torch.device, ranks: Ranks) -
     split = corpus.split("train")
     base = load(recipe.model, device=device)
     # From here on it is scored, and at last saved, as a model for the context it learns. A base
-    # that was never given windows takes longer to learn them than a run lasts.
+    # that is not heard in windows takes longer to learn them than a run lasts.
     whisper = replace(
         base,
         context=config.context,
         context_floor_s=config.context_floor_s,
         windows=config.windows and (base.windows or base.context == "full"),
     )
+    if config.prompt_share and not whisper.windows:
+        # Nothing is said before an utterance: text before windows would only be in the way.
+        config = config.model_copy(update={"prompt_share": 0.0})
     check_model(whisper)
     freeze(whisper.model, encoder=config.freeze_encoder)
     examples = find_examples(split, whisper, token)
