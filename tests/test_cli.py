@@ -79,6 +79,21 @@ FROZEN = {
         "offline": ("--offline", "bool", False),
         "as_json": ("--json", "bool", False),
     },
+    "releases": {
+        "store": ("STORE", "str", REQUIRED),
+        "as_json": ("--json", "bool", False),
+    },
+    "rollback": {
+        "store": ("STORE", "str", REQUIRED),
+        "to": ("--to NUMBER", "int | None", None),
+    },
+    "publish": {
+        "release": ("RELEASE", "str", REQUIRED),
+        "repo": ("--repo REPO", "str", REQUIRED),
+        "dry_run": ("--dry-run", "bool", False),
+        "public": ("--public", "bool", False),
+        "checkpoints": ("--checkpoints", "bool", False),
+    },
     "transcribe": {
         "audio": ("AUDIO...", "list[Path]", REQUIRED),
         "model": ("--model MODEL", "str", REQUIRED),
@@ -117,6 +132,10 @@ SIGNATURES = {
     "baseline: str | None = None, hypotheses: str | Path | None = None, "
     "recipe: str | Path | None = None, output: str | Path | None = None, "
     "offline: bool = False) -> Evaluation",
+    "releases": "(store: str | Path) -> Listing",
+    "rollback": "(store: str | Path, *, to: int | None = None) -> Rollback",
+    "publish": "(release: str | Path, repo: str, *, dry_run: bool = False, public: bool = False, "
+    "checkpoints: bool = False) -> Published",
     "transcribe": "(audio: Sequence[str | Path], *, model: str, language: str | None = None, "
     "format: Literal['txt', 'srt', 'vtt', 'json'] = 'txt', words: bool = False, "
     "output: str | Path | None = None, overwrite: bool = False, offline: bool = False) "

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from modersmal.evaluate.evaluate import Evaluation
     from modersmal.fetch import Fetched
     from modersmal.rehearse.result import Rehearsal
+    from modersmal.release.listing import Listing
+    from modersmal.release.publish import Published
+    from modersmal.release.rollback import Rollback
     from modersmal.run import RunResult
     from modersmal.status.runs import Status
     from modersmal.train.finish import TrainResult
@@ -28,8 +31,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "ModersmalError", "demo", "doctor", "evaluate", "fetch", "init", "inspect", "prepare", "run",
-    "status", "train", "transcribe",
+    "ModersmalError", "demo", "doctor", "evaluate", "fetch", "init", "inspect", "prepare",
+    "publish", "releases", "rollback", "run", "status", "train", "transcribe",
 ]  # fmt: skip
 
 Source = str | Path
@@ -243,6 +246,41 @@ def evaluate(
             config=config,
             output=None if output is None else Path(output),
         )
+
+
+def releases(store: Source) -> "Listing":
+    """What a store (a folder or URL) has released: rate, size, date, parent and state of each."""
+    from modersmal.release.listing import releases
+
+    return releases(store)
+
+
+def rollback(store: Source, *, to: int | None = None) -> "Rollback":
+    """Let an earlier release of a store be its latest again: `to`, or the one that was before it.
+
+    Nothing is deleted; the same call with a number goes forward again.
+    """
+    from modersmal.release.rollback import rollback
+
+    return rollback(store, to)
+
+
+def publish(
+    release: Source,
+    repo: str,
+    *,
+    dry_run: bool = False,
+    public: bool = False,
+    checkpoints: bool = False,
+) -> "Published":
+    """Publish a release to `repo`: USER/NAME on the Hub, or the URL or folder of another store.
+
+    `release` is its folder, STORE#7, a store (its latest), or a corpus whose terms let it be passed
+    on. A new repository is private unless `public`. Started again after a failure, it goes on.
+    """
+    from modersmal.release.publish import publish
+
+    return publish(release, repo, dry_run=dry_run, private=not public, checkpoints=checkpoints)
 
 
 def transcribe(

@@ -171,7 +171,8 @@ def _modersmal(
 ) -> None:
     """Teach Whisper a mother tongue: from a speech corpus to a fine-tuned model and transcripts.
 
-    A MODEL is a Hub id, a folder or URL, that of a run, or 'bundled'. Progress goes to standard
+    A MODEL is a Hub id, a folder or URL, that of a run, a release (STORE#7), a store (its latest
+    release), or 'bundled'. Progress goes to standard
     error. Exit codes: 0 done, 1 your error, 2 usage, 3 stopped with everything saved (start it
     again to go on), 130 interrupted, 70 a fault of ours.
     """
@@ -421,6 +422,84 @@ def evaluate(
         offline=offline,
     )
     return Answer(_json(evaluation) if as_json else str(evaluation))
+
+
+@command("modersmal releases modersmal-store")
+def releases(
+    store: Annotated[
+        str, typer.Argument(metavar="STORE", help="Where they were released to: a folder or URL.")
+    ],
+    as_json: Json = False,
+) -> Answer:
+    """List what a store has released, and which release is deployed.
+
+    Number, WER on test, size, date, parent, base and state of each.
+    """
+    listing = modersmal.releases(store)
+    return Answer(_json(listing) if as_json else str(listing))
+
+
+@command("modersmal rollback modersmal-store")
+def rollback(
+    store: Annotated[
+        str, typer.Argument(metavar="STORE", help="Where it was released to: a folder or URL.")
+    ],
+    to: Annotated[
+        int | None,
+        typer.Option(
+            "--to",
+            metavar="NUMBER",
+            min=1,
+            help="The release to deploy; else the one that was deployed before the latest.",
+        ),
+    ] = None,
+) -> Answer:
+    """Deploy an earlier release again, in one step.
+
+    Nothing is deleted: --to goes forward again, too.
+    """
+    return Answer(str(modersmal.rollback(store, to=to)))
+
+
+@command("modersmal publish modersmal-store#7 --repo anna/whisper-small-sv")
+def publish(
+    release: Annotated[
+        str,
+        typer.Argument(
+            metavar="RELEASE",
+            help="A release: its folder, STORE#7, or a store (its latest). Or a corpus, where the "
+            "terms of its sources let it be passed on.",
+        ),
+    ],
+    repo: Annotated[
+        str,
+        typer.Option(
+            "--repo",
+            "--to",
+            metavar="REPO",
+            help="USER/NAME on the Hub, or the URL or folder of another store.",
+        ),
+    ],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Send nothing: list what would go.")
+    ] = False,
+    public: Annotated[
+        bool,
+        typer.Option("--public", help="Let everybody see a new repository; else it is private."),
+    ] = False,
+    checkpoints: Annotated[
+        bool,
+        typer.Option("--checkpoints", help="Send the run's checkpoints too, to a branch."),
+    ] = False,
+) -> Answer:
+    """Publish a release to the Hub, or to another store.
+
+    The same command again goes on where it was; what is there already is not sent again.
+    """
+    published = modersmal.publish(
+        release, repo, dry_run=dry_run, public=public, checkpoints=checkpoints
+    )
+    return Answer(str(published))
 
 
 @command("modersmal transcribe interview.m4a --model modersmal-store/runs/run --format srt")

@@ -292,7 +292,7 @@ def _training(release: Release) -> str:
         + (f" Versions: {versions}." if versions else ""),
         f"The weights are {release.weights}: {release.choice}.",
     ]
-    if release.candidates:
+    if len(release.candidates) > 1:
         metric = (release.dev_metric or "wer").upper()
         rows = [(name, f"{100 * rate:.2f}") for name, rate in release.candidates.items()]
         parts.append(table(("what the weights might have been", f"{metric} % on dev"), rows))
@@ -326,9 +326,11 @@ def _limits(release: Release) -> Iterator[str]:
         "trust its times less than its base's."
     )
     if release.context == "dynamic" and release.context_floor_s:
+        padded = release.recipe.get("train", {}).get("full_share", 0) > 0
+        learned = ", which it has learned too" * padded
         yield (
             f"It hears stretches of {release.context_floor_s:g} s and more without padding where "
-            "the runtime can do that; others pad to 30 s, and it has learned that too."
+            f"the runtime can do that; others pad to 30 s{learned}."
         )
     if release.alignment:
         yield f"Word times: {release.alignment}."
