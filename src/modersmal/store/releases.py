@@ -13,6 +13,7 @@ import json
 import os
 import re
 import socket
+import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -72,6 +73,12 @@ class Releases:
     @property
     def url(self) -> str:
         return self._remote.url
+
+    def must_be_writable(self) -> None:
+        """See now whether a release can be put here, not after the work. Raises StoreError."""
+        probe = f"{FOLDER}/.probe-{uuid.uuid4().hex}"
+        self._remote.write(probe, b"")
+        self._remote.delete(probe)
 
     def list(self) -> Entries:
         """All releases by number, half-written ones too."""

@@ -139,7 +139,7 @@ def finish(state: State, checkpoints: Checkpoints, run: Path, ending: Ending) ->
     )
     choice = Candidates(sources, parts.learner.model, scores, score, trained=True).choose()
     _say_why(choice)
-    finished = replace(whisper, base=_base_name(parts.recipe.model, whisper))
+    finished = replace(whisper, base=base_name(parts.recipe.model, whisper))
     for left_by_a_killed_one in run.glob(f".draft-{MODEL}-*"):
         shutil.rmtree(left_by_a_killed_one, ignore_errors=True)
     draft = run / f".draft-{MODEL}-{uuid.uuid4().hex}"
@@ -181,7 +181,7 @@ def _say_why(choice: Choice) -> None:
         say(f"The model is {choice.weights}: {choice.rate:.1%} on dev, against {', '.join(others)}")
 
 
-def _base_name(model: str, whisper: Whisper) -> str:
+def base_name(model: str, whisper: Whisper) -> str:
     """What the card calls the base: a local folder's own base, or its name, not its path."""
     if whisper.base and whisper.base != model:
         return whisper.base

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from modersmal.config import Recipe
+from modersmal.config import Recipe, TrainConfig
 from modersmal.corpus import Corpus
 from modersmal.train.dev import DevSet
 from modersmal.train.examples import find_examples
@@ -44,15 +44,7 @@ class Parts:
 def set_up(recipe: Recipe, corpus: Corpus, device: torch.device, ranks: Ranks) -> Parts:
     config, token = recipe.train, corpus.language_token
     split = corpus.split("train")
-    base = load(recipe.model, device=device)
-    # From here on it is scored, and at last saved, as a model for the context it learns. A base
-    # that is not heard in windows takes longer to learn them than a run lasts.
-    whisper = replace(
-        base,
-        context=config.context,
-        context_floor_s=config.context_floor_s,
-        windows=config.windows and (base.windows or base.context == "full"),
-    )
+    whisper = as_it_learns(load(recipe.model, device=device), config)
     if config.prompt_share and not whisper.windows:
         # Nothing is said before an utterance: text before windows would only be in the way.
         config = config.model_copy(update={"prompt_share": 0.0})
@@ -88,6 +80,20 @@ def set_up(recipe: Recipe, corpus: Corpus, device: torch.device, ranks: Ranks) -
         rate=rate,
         identity=same,
         sizing=Sizing.of(config, whisper.model, device, learner.precision, plan.longest_s),
+    )
+
+
+def as_it_learns(base: Whisper, config: TrainConfig) -> Whisper:
+    """A base as a model for the context that `config` teaches it, as which it is scored and saved.
+
+    Windows are kept, not learned anew: a base that is not heard in them takes longer to learn them
+    than a run lasts.
+    """
+    return replace(
+        base,
+        context=config.context,
+        context_floor_s=config.context_floor_s,
+        windows=config.windows and (base.windows or base.context == "full"),
     )
 
 
