@@ -79,6 +79,14 @@ FROZEN = {
         "offline": ("--offline", "bool", False),
         "as_json": ("--json", "bool", False),
     },
+    "release": {
+        "run": ("RUN", "str", REQUIRED),
+        "to": ("--to STORE", "str", REQUIRED),
+        "formats": ("--formats NAMES", "str | None", None),
+        "force": ("--force REASON", "str | None", None),
+        "corpus": ("--corpus CORPUS", "str | None", None),
+        "offline": ("--offline", "bool", False),
+    },
     "releases": {
         "store": ("STORE", "str", REQUIRED),
         "as_json": ("--json", "bool", False),
@@ -132,6 +140,9 @@ SIGNATURES = {
     "baseline: str | None = None, hypotheses: str | Path | None = None, "
     "recipe: str | Path | None = None, output: str | Path | None = None, "
     "offline: bool = False) -> Evaluation",
+    "release": "(run: str | Path, to: str | Path, *, formats: Sequence[str] | None = None, "
+    "force: str | None = None, corpus: str | Path | None = None, offline: bool = False) "
+    "-> Released",
     "releases": "(store: str | Path) -> Listing",
     "rollback": "(store: str | Path, *, to: int | None = None) -> Rollback",
     "publish": "(release: str | Path, repo: str, *, dry_run: bool = False, public: bool = False, "

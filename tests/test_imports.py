@@ -114,7 +114,7 @@ def test_corpus_and_recipe_need_no_torch() -> None:
 def test_a_public_function_stays_one_when_its_package_is_imported() -> None:
     code = (
         "import modersmal, importlib\n"
-        "for name in ('train', 'evaluate', 'transcribe', 'init', 'doctor', 'run'):\n"
+        "for name in ('train', 'evaluate', 'release', 'transcribe', 'init', 'doctor', 'run'):\n"
         "    importlib.import_module(f'modersmal.{name}')\n"
         "assert all(callable(getattr(modersmal, name)) for name in modersmal.__all__)\n"
         "from modersmal.init import ready_recipes\n"

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from modersmal.rehearse.result import Rehearsal
     from modersmal.release.listing import Listing
     from modersmal.release.publish import Published
+    from modersmal.release.release import Released
     from modersmal.release.rollback import Rollback
     from modersmal.run import RunResult
     from modersmal.status.runs import Status
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "ModersmalError", "demo", "doctor", "evaluate", "fetch", "init", "inspect", "prepare",
-    "publish", "releases", "rollback", "run", "status", "train", "transcribe",
+    "publish", "release", "releases", "rollback", "run", "status", "train", "transcribe",
 ]  # fmt: skip
 
 Source = str | Path
@@ -245,6 +246,34 @@ def evaluate(
             hypotheses=None if hypotheses is None else Path(hypotheses),
             config=config,
             output=None if output is None else Path(output),
+        )
+
+
+def release(
+    run: Source,
+    to: Source,
+    *,
+    formats: Sequence[str] | None = None,
+    force: str | None = None,
+    corpus: Source | None = None,
+    offline: bool = False,
+) -> "Released":
+    """Release the best weights of a run into the store `to`, once every format has proven itself.
+
+    `formats` are families ("ct2") or single ones ("ct2-int8"), else those of the run's recipe.
+    `force` is a reason to release what would be refused; the card tells it. `corpus` is where the
+    run's corpus is, if it is not beside the run. Started again after a stop, it goes on.
+    """
+    with staying_offline(offline):
+        from modersmal.release.release import release
+        from modersmal.store.workspace import at_hand
+
+        return release(
+            str(run),
+            str(to),
+            formats=formats,
+            force=force,
+            corpus=None if corpus is None else at_hand(corpus),
         )
 
 

@@ -424,6 +424,58 @@ def evaluate(
     return Answer(_json(evaluation) if as_json else str(evaluation))
 
 
+@command("modersmal release modersmal-store/runs/run --to modersmal-store")
+def release(
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="A finished run: its folder, or STORE/runs/NAME.")
+    ],
+    to: Annotated[
+        str,
+        typer.Option("--to", metavar="STORE", help="Where it is released to: a folder or URL."),
+    ],
+    formats: Annotated[
+        str | None,
+        typer.Option(
+            "--formats",
+            metavar="NAMES",
+            help="Families (hf, ct2, ggml) or single formats (ct2-int8), joined by commas; else "
+            "the recipe's.",
+        ),
+    ] = None,
+    force: Annotated[
+        str | None,
+        typer.Option(
+            "--force",
+            metavar="REASON",
+            help="Release what would be refused; the card tells that, and the reason.",
+        ),
+    ] = None,
+    corpus: Annotated[
+        str | None,
+        typer.Option(
+            "--corpus",
+            metavar="CORPUS",
+            help="The run's corpus, where it is not beside the run in its store.",
+        ),
+    ] = None,
+    offline: Offline = False,
+) -> Answer:
+    """Make a run's best weights a release that every runtime can read, and deploy it.
+
+    Each format is proven in its own runtime, and the model compared with earlier releases, before
+    the store's latest moves. The same command again goes on where it was.
+    """
+    released = modersmal.release(
+        run,
+        to,
+        formats=None if formats is None else [name.strip() for name in formats.split(",")],
+        force=force,
+        corpus=corpus,
+        offline=offline,
+    )
+    return Answer(str(released))
+
+
 @command("modersmal releases modersmal-store")
 def releases(
     store: Annotated[
@@ -461,7 +513,7 @@ def rollback(
     return Answer(str(modersmal.rollback(store, to=to)))
 
 
-@command("modersmal publish modersmal-store#7 --repo anna/whisper-small-sv")
+@command("modersmal publish modersmal-store --repo anna/whisper-small-sv")
 def publish(
     release: Annotated[
         str,

@@ -141,7 +141,7 @@ def _scores(release: Release) -> str:
         ("this model", test),
         *([("its base", release.base_test)] if release.base_test else []),
     ]
-    rows = [(f"{what}, `{score.system}`", _percent(score.wer), _percent(score.cer))
+    rows = [(what, _percent(score.wer), _percent(score.cer))
             for what, score in taken]  # fmt: skip
     shown = table(("", "WER % (95 % interval)", "CER % (95 % interval)"), rows)
     against = bullets(map(_compared, release.comparisons))
@@ -333,7 +333,7 @@ def _limits(release: Release) -> Iterator[str]:
             f"the runtime can do that; others pad to 30 s{learned}."
         )
     if release.alignment:
-        yield f"Word times: {release.alignment}."
+        yield f"{release.alignment[0].upper()}{release.alignment[1:]}."
     yield (
         "Where nobody speaks, any Whisper may write something all the same: cut out silence first, "
         "as `vad_filter` does."
