@@ -46,6 +46,9 @@ def open_apart(name: Name, place: Path, device: Device = "cpu") -> Iterator[Runt
         theirs.close()
         try:
             yield _Apart(name, ours, process, said)
+        except BaseException:  # whoever is interrupted does not wait for it
+            process.kill()
+            raise
         finally:
             ours.close()
             process.join(_ENDING_S)

@@ -5,9 +5,7 @@ write the same; others may lose some words. Nobody's references decide here but 
 counted: whether the model is any good is for `rivals`.
 """
 
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,14 +15,13 @@ from modersmal.audio import SAMPLE_RATE
 from modersmal.config import EvaluateConfig
 from modersmal.errors import ModelError
 from modersmal.evaluate.metrics import Score
-from modersmal.progress import Advance, progress
+from modersmal.progress import progress
 from modersmal.release.apart import open_apart
-from modersmal.release.exports import FORMATS, Runtime
+from modersmal.release.exports import FORMATS
 from modersmal.release.facts import Verdict
 from modersmal.release.golden import Golden
 from modersmal.release.runtimes import Device
-from modersmal.release.runtimes import Runtime as Opened
-from modersmal.transcribe.formats import Segment
+from modersmal.release.trial import Trial, batches, joined, try_out
 from modersmal.whisper.decode import decode
 from modersmal.whisper.decode_torch import TransformersDecoder
 from modersmal.whisper.load import load
@@ -33,7 +30,6 @@ SAME_TEXTS = 0.99
 LONG_MARGIN = 20.0  # points of WER
 _NAMED = 5
 _SHOWN_CHARACTERS = 100
-_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -56,7 +52,12 @@ class Expected:
 
 
 def expected(
-    model: Path, golden: Golden, token: str, *, config: EvaluateConfig | None = None
+    model: Path,
+    golden: Golden,
+    token: str,
+    *,
+    config: EvaluateConfig | None = None,
+    device: Device = "cpu",
 ) -> Expected:
     """Decode the golden set with the model in the folder `model`, as it is in training.
 
@@ -66,10 +67,10 @@ def expected(
     """
     config = config or EvaluateConfig()
     texts, silences, windowed = _written(
-        str(model), token, golden.clips, golden.silences, golden.windows
+        str(model), token, device, golden.clips, golden.silences, golden.windows
     )
-    with open_apart("transformers", model) as runtime:
-        timed = _text(runtime.long(golden.recording, token))
+    with open_apart("transformers", model, device) as runtime:
+        timed = joined(runtime.long(golden.recording, token))
     return Expected(
         texts=texts,
         silences=silences,
@@ -80,23 +81,25 @@ def expected(
     )
 
 
-def speaks_in_silence(model: str, golden: Golden, token: str) -> bool:
+def speaks_in_silence(model: str, golden: Golden, token: str, device: Device = "cpu") -> bool:
     """Whether a model writes text where nobody speaks, as those do that were never taught not to.
 
     Raises:
         ModelError, HubError: it cannot be loaded, or does not know the language.
     """
-    [silences] = _written(model, token, golden.silences)
+    [silences] = _written(model, token, device, golden.silences)
     return any(silences)
 
 
-def _written(model: str, token: str, *sets: Sequence[np.ndarray]) -> Iterator[tuple[str, ...]]:
-    decoder = TransformersDecoder(load(model))
+def _written(
+    model: str, token: str, device: Device, *sets: Sequence[np.ndarray]
+) -> Iterator[tuple[str, ...]]:
+    decoder = TransformersDecoder(load(model, device=device))
     with progress("Decoding as in training", total=sum(map(len, sets)), unit="clips") as advance:
         for clips in sets:
             yield tuple(
                 one.text
-                for batch in _batches(clips)
+                for batch in batches(clips)
                 for one in decode(
                     decoder, batch, language_token=token, context="full", on_progress=advance
                 )
@@ -133,7 +136,7 @@ def prove(
         for runtime in format.runtimes:
             try:
                 with open_apart(runtime, format.within(release), device) as opened:
-                    trials.append(_tried(opened, golden, token, advance))
+                    trials.append(try_out(opened, golden, token, advance))
             except ModelError as error:
                 failures.append(str(error))
     judge = _Judge(golden, expected, config or EvaluateConfig(), max_quantised_loss)
@@ -156,75 +159,22 @@ def prove(
 
 
 @dataclass(frozen=True)
-class _Trial:
-    """What a runtime made of the golden set; `speed` in seconds of clips per second."""
-
-    runtime: Runtime
-    arithmetic: str
-    texts: list[str]
-    recording: str
-    silences: list[str]
-    long_silences: list[str]
-    speed: float
-
-
-def _tried(opened: Opened, golden: Golden, token: str, advance: Advance) -> _Trial:
-    texts: list[str] = []
-    seconds = audio_s = 0.0
-    for batch in _batches(golden.clips):
-        names = golden.names[len(texts) : len(texts) + len(batch)]
-        began_s = time.monotonic()
-        with _telling(f"clips {names[0]} to {names[-1]}"):
-            texts += opened.transcribe(batch, token)
-        seconds += time.monotonic() - began_s
-        audio_s += sum(map(len, batch)) / SAMPLE_RATE
-        advance(len(batch), note=opened.name)
-    with _telling("the recording"):
-        recording = opened.long(golden.recording, token)
-    with _telling("silence"):
-        silences = opened.transcribe(golden.silences, token)
-        long_silences = [opened.long(silence, token) for silence in golden.silences]
-    return _Trial(
-        runtime=opened.name,
-        arithmetic=opened.arithmetic,
-        texts=texts,
-        recording=_text(recording),
-        silences=silences,
-        long_silences=[_text(one) for one in long_silences],
-        speed=audio_s / seconds,
-    )
-
-
-@contextmanager
-def _telling(what: str) -> Iterator[None]:
-    """Say of an error what was being decoded."""
-    try:
-        yield
-    except ModelError as error:
-        raise ModelError(f"{what}: {error}") from error
-
-
-def _text(segments: Sequence[Segment]) -> str:
-    return " ".join(filter(None, (segment.text.strip() for segment in segments)))
-
-
-@dataclass(frozen=True)
 class _Judge:
     golden: Golden
     expected: Expected
     config: EvaluateConfig
     max_quantised_loss: float
 
-    def same_texts(self, trial: _Trial) -> float:
+    def same_texts(self, trial: Trial) -> float:
         pairs = zip(self.expected.texts, trial.texts, strict=True)
         return sum(ours == theirs for ours, theirs in pairs) / len(trial.texts)
 
-    def change(self, trial: _Trial) -> float:
+    def change(self, trial: Trial) -> float:
         """By how many points the rate of the clips is higher than the model's own."""
         rate = self.golden.score(trial.texts, self.config).deciding.rate
         return 100 * (rate - self.expected.rate)
 
-    def failures(self, trial: _Trial, *, is_float: bool) -> list[str]:
+    def failures(self, trial: Trial, *, is_float: bool) -> list[str]:
         found = []
         if is_float and trial.arithmetic == "float32":
             if self.same_texts(trial) < SAME_TEXTS:
@@ -233,7 +183,7 @@ class _Judge:
             found += self._worse(trial)
         return found + self._of_recording(trial) + self._of_silence(trial)
 
-    def _different(self, trial: _Trial) -> list[str]:
+    def _different(self, trial: Trial) -> list[str]:
         same = round(self.same_texts(trial) * len(trial.texts))
         head = (
             f"{trial.runtime} wrote what the model wrote for {same:,} of {len(trial.texts):,} "
@@ -241,7 +191,7 @@ class _Judge:
         )
         return [head, *self._worst_clips(trial)]
 
-    def _worse(self, trial: _Trial) -> list[str]:
+    def _worse(self, trial: Trial) -> list[str]:
         change, most = self.change(trial), self.max_quantised_loss
         head = (
             f"{trial.runtime} in {trial.arithmetic} has an error rate {change:.1f} points above "
@@ -249,7 +199,7 @@ class _Judge:
         )
         return [head, *self._worst_clips(trial)]
 
-    def _worst_clips(self, trial: _Trial) -> Iterator[str]:
+    def _worst_clips(self, trial: Trial) -> Iterator[str]:
         """Some of the clips that are written in another way, those with most errors more first."""
         theirs, ours = (
             _errors(self.golden.score(texts, self.config))
@@ -268,7 +218,7 @@ class _Judge:
         if len(other) > _NAMED:
             yield f"and {len(other) - _NAMED:,} clips more"
 
-    def _of_recording(self, trial: _Trial) -> list[str]:
+    def _of_recording(self, trial: Trial) -> list[str]:
         lasts_s = len(self.golden.recording) / SAMPLE_RATE
         if not trial.recording:
             return [f"{trial.runtime} wrote nothing of a recording of {lasts_s:.0f} s"]
@@ -281,7 +231,7 @@ class _Judge:
             f"and may have {most:.0%}; it wrote {_shown(trial.recording)}"
         ]
 
-    def _of_silence(self, trial: _Trial) -> list[str]:
+    def _of_silence(self, trial: Trial) -> list[str]:
         if self.expected.speaks_in_silence:
             return []
         found = []
@@ -296,7 +246,7 @@ class _Judge:
                 )
         return found
 
-    def notes(self, trial: _Trial) -> list[str]:
+    def notes(self, trial: Trial) -> list[str]:
         """What the card has to say of it."""
         if not any(trial.silences):
             return []
@@ -318,11 +268,6 @@ def _learned_to_speak_in_silence(expected: Expected, base_speaks_in_silence: boo
 def _errors(scored: Score) -> np.ndarray:
     """Of each clip, in what decides."""
     return scored.normalised.edits(scored.metric).errors
-
-
-def _batches(clips: Sequence[np.ndarray]) -> Iterator[list[np.ndarray]]:
-    for first in range(0, len(clips), _AT_ONCE):
-        yield list(clips[first : first + _AT_ONCE])
 
 
 def _shown(text: str) -> str:
