@@ -1,4 +1,4 @@
-"""Which weights a release is made of, of real runs of tiny models."""
+"""Which weights are released, of real runs of a tiny model."""
 
 import json
 import shutil
@@ -8,160 +8,243 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from modersmal import store
 from modersmal.config import ReleaseConfig, parse_recipe
 from modersmal.errors import CorpusError, ModelError
 from modersmal.release.choose import choose
 from modersmal.release.source import open_run
+from modersmal.store.remote import Remote
+from modersmal.store.workspace import WORK_VARIABLE
 from modersmal.train.checkpoint import Checkpoints
 from modersmal.train.dev import DevSet
 from modersmal.train.train import train
 
-STEPS = 6
-CONFIG = ReleaseConfig(average_last=2, interpolate=[0.5])
+AVERAGED = "the average of steps 2 and 4"
 
 
-def train_run(store, model, corpus, **train_keys):
-    """A run where `modersmal run` would have it, with its corpus beside it."""
-    recipe = parse_recipe(
-        {
+@pytest.fixture(scope="module")
+def make_store(tiny_whisper, tiny_corpus, tmp_path_factory):
+    """Make a store with a run of four steps, and a base of its own that can go."""
+
+    def make(**train_keys):
+        folder = tmp_path_factory.mktemp("made")
+        shutil.copytree(tiny_whisper(terse=True), folder / "base")
+        shutil.copytree(tiny_corpus(), folder / "corpora" / "sv")
+        table = {
             "language": "sv",
-            "model": str(model),
+            "model": str(folder / "base"),
             "train": {
-                "max_steps": STEPS, "batch_s": 6.0, "save_every": 2, "evaluate_every": 2,
+                "max_steps": 4, "batch_s": 6.0, "save_every": 2, "evaluate_every": 4,
                 "dev_clips": 4, "device": "cpu", "learning_rate": 1e-3, "packed_share": 0.0,
-                "full_share": 0.0, "context_floor_s": 1.0, "keep": 3,
+                "full_share": 0.0, "context_floor_s": 1.0,
             }
             | train_keys,
-        }
-    )  # fmt: skip
-    shutil.copytree(corpus, store / "corpora" / "tiny")
-    train(recipe, store / "corpora" / "tiny", store / "runs" / "tiny")
-    return store / "runs" / "tiny"
+        }  # fmt: skip
+        train(parse_recipe(table), folder / "corpora" / "sv", folder / "runs" / "sv")
+        return folder
+
+    return make
 
 
 @pytest.fixture(scope="module")
-def base(tiny_whisper, tmp_path_factory):
-    return shutil.copytree(tiny_whisper(terse=True), tmp_path_factory.mktemp("base") / "tiny")
-
-
-@pytest.fixture(scope="module")
-def trained(base, tiny_corpus, tmp_path_factory):
-    return train_run(tmp_path_factory.mktemp("store"), base, tiny_corpus())
+def trained(make_store):
+    return make_store()
 
 
 @pytest.fixture
 def run(trained, tmp_path):
-    """A copy, with its corpus, that a test may damage."""
-    shutil.copytree(trained.parent.parent, tmp_path / "store")
-    return tmp_path / "store" / "runs" / "tiny"
+    """The run, in a store that a test may spoil; its recipe names the base at its old place."""
+    return shutil.copytree(trained, tmp_path / "store") / "runs" / "sv"
 
 
-def judged(monkeypatch, best):
-    """Let dev like best the candidate that is scored as number `best`; decoding is real."""
-    real, scored = DevSet.score, []
-
-    def score(self, whisper, on_progress):
-        found = real(self, whisper, on_progress)
-        scored.append(found)
-        rate = 0.1 if len(scored) == best else 0.9 + len(scored) / 100
-        return type(found)(**{**vars(found), "rate": rate})
-
-    monkeypatch.setattr(DevSet, "score", score)
-    return scored
-
-
-def chosen_of(run, config=CONFIG):
-    return choose(open_run(run), config, run / "scores-of-candidates.json")
-
-
-def parameters(whisper):
-    return {name: value.detach().clone() for name, value in whisper.model.named_parameters()}
+def chosen_of(run, corpus=None, **config):
+    wanted = ReleaseConfig(**{"interpolate": [], "average_last": 0} | config)
+    return choose(open_run(run, corpus), wanted, Path(run) / "scores.json")
 
 
 def checkpoint(run, step):
-    found = Checkpoints(run / "checkpoints")
-    return load_file(found.bring(found.named(step)) / "model.safetensors")
+    checkpoints = Checkpoints(run / "checkpoints")
+    return load_file(checkpoints.bring(checkpoints.named(step)) / "model.safetensors")
 
 
-def test_the_best_checkpoint_the_average_and_the_mixture_are_weighed(run, monkeypatch):
-    scored = judged(monkeypatch, best=1)
-    whisper, chosen = chosen_of(run)
-    assert chosen.weights == "the average of steps 4 and 6"
-    assert len(scored) == 2  # the average, and it with half of the base; the best one was before
-    assert chosen.rate == 0.1
-    assert "10.0% WER on dev, against" in chosen.reason
-    assert "with 50% of the base" in chosen.reason
-    wanted = [checkpoint(run, step) for step in (4, 6)]
-    for name, value in parameters(whisper).items():
-        mean = (wanted[0][name].double() + wanted[1][name].double()) / 2
-        assert torch.allclose(value, mean.float(), atol=1e-6)
+def holds(whisper, wanted):
+    return all(
+        torch.allclose(value, wanted[name], atol=1e-6)
+        for name, value in whisper.model.named_parameters()
+    )
 
 
-def test_half_of_the_base_is_half_of_the_base(run, base, monkeypatch):
-    judged(monkeypatch, best=2)
-    whisper, chosen = chosen_of(run)
-    assert chosen.weights == "the average of steps 4 and 6 with 50% of the base"
-    own = load_file(base / "model.safetensors")
-    steps = [checkpoint(run, step) for step in (4, 6)]
-    for name, value in parameters(whisper).items():
-        wanted = own[name] / 2 + (steps[0][name] + steps[1][name]) / 4
-        assert torch.allclose(value, wanted, atol=1e-6)
+def mean(run, steps):
+    parts = [checkpoint(run, step) for step in steps]
+    return {name: sum(part[name] for part in parts) / len(parts) for name in parts[0]}
+
+
+def lose_base(run):
+    """Let the run name a base that is not there any more."""
+    told = json.loads((run / "recipe.json").read_text())
+    told["recipe"]["model"] = str(run / "gone")
+    (run / "recipe.json").write_text(json.dumps(told))
+
+
+@pytest.fixture
+def judged(monkeypatch):
+    """Have dev rates be the given ones, in turn; decoding is real all the same."""
+
+    real = DevSet.score
+
+    def judge(*rates):
+        left = list(rates)
+
+        def score(self, whisper, on_progress):
+            found = real(self, whisper, on_progress)
+            rate = left.pop(0)
+            if isinstance(rate, BaseException):
+                raise rate
+            return type(found)(found.metric, rate, rate, rate, found.clips)
+
+        monkeypatch.setattr(DevSet, "score", score)
+        return left
+
+    return judge
+
+
+def test_the_best_of_all_is_chosen_and_the_reason_told(run, judged):
+    left = judged(0.0, 0.0, 0.0)
+    whisper, chosen = chosen_of(run, interpolate=[0.25], average_last=2)
+    best = chosen.rates["step 4"]  # as training scored it
+    assert len(left) == 1
+    assert chosen.weights == AVERAGED
+    assert (chosen.rate, chosen.metric, chosen.step) == (0.0, "wer", 4)
+    mixed = f"{AVERAGED} with 25% of the base"
+    assert chosen.rates == {"step 4": best, AVERAGED: 0.0, mixed: 0.0}
+    assert chosen.reason == f"0.0% WER on dev, against {best:.1%} of step 4, 0.0% of {mixed}"
+    assert holds(whisper, mean(run, [2, 4]))
     assert whisper.base == "tiny"
 
 
-def test_what_is_scored_is_not_scored_again(run, monkeypatch):
-    first = judged(monkeypatch, best=0)
-    _, once = chosen_of(run)
-    again = judged(monkeypatch, best=0)
-    _, twice = chosen_of(run)
-    assert first
-    assert not again
-    assert once == twice
+def test_what_is_mixed_with_the_base_wins_where_it_is_better(run, trained, judged):
+    judged(0.4, 0.3, 0.35)
+    whisper, chosen = chosen_of(run, interpolate=[0.25, 0.5], average_last=2)
+    assert chosen.weights == f"{AVERAGED} with 25% of the base"
+    tuned, base = mean(run, [2, 4]), load_file(trained / "base" / "model.safetensors")
+    assert holds(whisper, {name: 0.75 * tuned[name] + 0.25 * base[name] for name in tuned})
 
 
-def test_of_a_run_whose_checkpoints_have_gone_it_is_what_training_left(run):
+def test_scores_that_are_there_are_not_taken_again(run, judged):
+    """Neither those of a release that was stopped, nor those of the end of training."""
+    judged(0.3, KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        chosen_of(run, interpolate=[0.1, 0.5], average_last=2)
+    judged(0.2, 0.4)
+    _, chosen = chosen_of(run, interpolate=[0.1, 0.5], average_last=2)
+    assert chosen.rates[AVERAGED] == 0.3
+    assert chosen.weights == f"{AVERAGED} with 10% of the base"
+    (run / "scores.json").rename(run / "candidates.json")
+    judged()
+    _, again = chosen_of(run, interpolate=[0.1, 0.5], average_last=2)
+    assert again == chosen
+
+
+def test_without_its_base_nothing_is_mixed_with_that_and_it_is_said(run, judged):
+    judged(1.0)
+    lose_base(run)
+    whisper, chosen = chosen_of(run, interpolate=[0.5], average_last=2)
+    assert list(chosen.rates) == ["step 4", AVERAGED]
+    assert "no share of the base was tried, since its base" in chosen.reason
+    assert "cannot be had" in chosen.reason
+    assert holds(whisper, checkpoint(run, 4))
+    assert whisper.base == "tiny"
+
+
+def test_a_run_without_checkpoints_is_released_as_training_left_it(run, judged):
+    judged()
     shutil.rmtree(run / "checkpoints")
-    whisper, chosen = chosen_of(run)
-    assert "checkpoints have gone" in chosen.reason
-    card = json.loads((run / "model" / "modersmal.json").read_text())
-    assert chosen.weights == card["weights"]
-    left = load_file(run / "model" / "model.safetensors")
-    assert all(torch.equal(value, left[name]) for name, value in parameters(whisper).items())
+    whisper, chosen = chosen_of(run, interpolate=[0.5])
+    assert chosen.weights == "step 4"
+    assert "since it has no checkpoints any more" in chosen.reason
+    assert holds(whisper, load_file(run / "model" / "model.safetensors"))
 
 
-def test_a_run_with_nothing_to_release_is_refused(run):
-    shutil.rmtree(run / "checkpoints")
+def test_damaged_checkpoints_are_left_out(run, judged, capsys):
+    def damage(step):
+        name = Checkpoints(run / "checkpoints").named(step)
+        (run / "checkpoints" / str(name) / "model.safetensors").write_bytes(b"damaged")
+
+    judged()
+    damage(4)
+    whisper, chosen = chosen_of(run, average_last=2)
+    assert "The checkpoint of step 4 is left out" in capsys.readouterr().err
+    assert chosen.weights == "step 2"
+    assert holds(whisper, checkpoint(run, 2))
+    damage(2)
+    _, chosen = chosen_of(run, average_last=2)
+    assert "only its finished model" in chosen.reason
+
+
+def test_what_has_nothing_to_release_is_refused_in_a_sentence(run, tmp_path):
+    lose_base(run)
     shutil.rmtree(run / "model")
-    with pytest.raises(ModelError, match="neither a checkpoint nor a model"):
+    with pytest.raises(ModelError, match=r"its base .* no model to put weights into"):
         chosen_of(run)
-
-
-def test_a_base_that_has_gone_is_named_and_can_be_done_without(run):
-    path = run / "recipe.json"
-    told = json.loads(path.read_text())
-    told["recipe"]["model"] = "/gone/whisper"
-    path.write_text(json.dumps(told))
-    with pytest.raises(ModelError, match=r"the base /gone/whisper.*interpolate = \[\]"):
+    shutil.rmtree(run / "checkpoints")
+    with pytest.raises(ModelError, match="no checkpoints any more, and no finished model"):
         chosen_of(run)
-    _, chosen = chosen_of(run, ReleaseConfig(average_last=0, interpolate=[]))
-    assert chosen.weights.startswith("step ")
-
-
-def test_lora_is_merged(base, tiny_corpus, tmp_path):
-    run = train_run(tmp_path, base, tiny_corpus(), lora={"rank": 2})
-    whisper, chosen = chosen_of(run, ReleaseConfig(average_last=0, interpolate=[]))
-    left = load_file(run / "model" / "model.safetensors")
-    for name, value in parameters(whisper).items():
-        assert torch.allclose(value, left[name], atol=1e-6), chosen.weights
-
-
-def test_another_corpus_is_refused(run, tiny_corpus):
-    with pytest.raises(CorpusError, match="is not the corpus that"):
-        open_run(run, tiny_corpus(seed=1))
-
-
-def test_a_folder_that_is_no_run_is_told(tmp_path: Path):
-    with pytest.raises(ModelError, match="is no run"):
-        open_run(tmp_path)
+    with pytest.raises(ModelError, match=r"is no run: it has no recipe\.json"):
+        chosen_of(tmp_path)
     with pytest.raises(ModelError, match="runs are at STORE/runs/NAME"):
-        open_run("s3://bucket/somewhere")
+        chosen_of("s3://bucket/somewhere")
+    (run / "recipe.json").write_text("{")
+    with pytest.raises(ModelError, match=r"recipe\.json cannot be read"):
+        chosen_of(run)
+
+
+def test_a_run_that_has_not_ended_says_so(run, judged):
+    judged()
+    shutil.rmtree(run / "model")
+    shutil.rmtree(run / "checkpoints" / str(Checkpoints(run / "checkpoints").named(4)))
+    _, chosen = chosen_of(run)
+    assert chosen.weights == "step 2"
+    assert "of 4 steps, 2 are done" in chosen.reason
+
+
+def test_another_corpus_than_the_runs_own_is_refused(run, tiny_corpus, judged):
+    with pytest.raises(CorpusError, match="not the corpus that"):
+        chosen_of(run, tiny_corpus(seed=1))
+    elsewhere = shutil.move(run.parent.parent / "corpora" / "sv", run.parent.parent / "corpus")
+    judged()
+    _, chosen = chosen_of(run, Path(elsewhere))
+    assert chosen.weights == "step 4"
+
+
+def test_a_run_far_away_is_brought_with_its_corpus(trained, tmp_path, monkeypatch, judged):
+    """And a model that changed there since it was brought is brought anew."""
+    monkeypatch.setenv(WORK_VARIABLE, str(tmp_path / "work"))
+    shutil.copytree(trained, tmp_path / "far")
+    store.write_manifest(tmp_path / "far" / "corpora" / "sv")
+    url = f"file://{tmp_path / 'far'}"
+    remote = Remote.open(url)
+    judged()
+    _, chosen = chosen_of(f"{url}/runs/sv")
+    assert chosen.weights == "step 4"
+    remote.delete("runs/sv/checkpoints")
+    shutil.rmtree(tmp_path / "work")
+    whisper, chosen = chosen_of(f"{url}/runs/sv")
+    assert "only its finished model" in chosen.reason
+    assert holds(whisper, load_file(trained / "runs" / "sv" / "model" / "model.safetensors"))
+
+
+def test_lora_is_merged(make_store, judged):
+    folder = make_store(lora={"rank": 2}, learning_rate=1e-2)
+    run = folder / "runs" / "sv"
+    judged(1.0)
+    whisper, chosen = chosen_of(run, average_last=2)
+    assert chosen.weights == "step 4"
+    merged = load_file(run / "model" / "model.safetensors")
+    base = load_file(folder / "base" / "model.safetensors")
+    assert holds(whisper, merged)
+    assert not holds(whisper, base)
+    path = folder / "base" / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-4] + b"\0\0\0\0")  # one number of it is another
+    whisper, chosen = chosen_of(run, average_last=2)
+    assert "not those that the run began with" in chosen.reason
+    assert holds(whisper, merged)

@@ -14,11 +14,14 @@ from modersmal.config import ReleaseConfig
 from modersmal.errors import HubError, ModelError
 from modersmal.progress import progress
 from modersmal.release.source import Source
-from modersmal.train.candidates import CANDIDATES, Candidates, Choice, Scores, Sources
-from modersmal.train.checkpoint import Checkpoints, read_state
-from modersmal.train.dev import DevScore, DevSet
+from modersmal.train.candidates import CANDIDATES, GONE, Candidates, Choice, Scores, Sources
+from modersmal.train.checkpoint import Checkpoints, State, read_state
+from modersmal.train.dev import DevScore, DevSet, metric_of
 from modersmal.train.finish import base_name
+from modersmal.train.lora import fingerprint
 from modersmal.train.parts import as_it_learns, choose_dev
+from modersmal.train.precision import choose_device
+from modersmal.train.say import say
 from modersmal.whisper.load import CARD_FILE, Whisper, load
 
 
@@ -41,55 +44,85 @@ class Chosen:
 def choose(source: Source, config: ReleaseConfig, scores: Path) -> tuple[Whisper, Chosen]:
     """Put the best weights of a run together. Scores are noted in the file `scores` as they come.
 
-    Of a run whose checkpoints have gone, it is the model that training left.
+    Of a run whose checkpoints have gone, it is the model that training left. Where its base has
+    gone, nothing is mixed with that.
 
     Raises:
         ModelError: the run has neither checkpoints nor a model, or its base has gone and is needed.
         CheckpointError: no checkpoint can be read.
         StoreError: what is needed is out of reach.
     """
-    checkpoints, recipe = source.checkpoints, source.recipe
-    names = checkpoints.names()
-    if not names:
-        return _as_it_was_left(source)
-    state = read_state(checkpoints.bring(names[-1]))
-    whisper = _whisper(source, config)
+    state = _newest(source.checkpoints)
+    if state is None:
+        return _as_it_was_left(source, scores, "it has no checkpoints any more")
+    try:
+        whisper, missing = _template(source, config), ""
+    except (ModelError, HubError) as error:
+        missing = f"its base {source.recipe.model} cannot be had ({error})"
+        if source.recipe.train.lora.rank:
+            return _as_it_was_left(source, scores, missing)
+        whisper = _without_base(source, missing)
     sources = Sources(
         state,
-        checkpoints,
-        base=recipe.model,
-        averaged=_to_average(checkpoints, recipe.train.save_every, config.average_last),
-        interpolated=config.interpolate,
-        lora=recipe.train.lora,
+        source.checkpoints,
+        base=source.recipe.model,
+        averaged=_to_average(
+            source.checkpoints, source.recipe.train.save_every, config.average_last
+        ),
+        interpolated=() if missing else config.interpolate,
+        lora=source.recipe.train.lora,
     )
-    known = Scores(scores, source.identity)
-    known.rates = Scores(source.folder / CANDIDATES, source.identity).rates | known.rates
-    dev = choose_dev(recipe, source.corpus)
+    dev = choose_dev(source.recipe, source.corpus)
     choice = Candidates(
-        sources, whisper.model, known, lambda name: _score(dev, whisper, name), trained=False
+        sources,
+        whisper.model,
+        _known(source, scores),
+        lambda name: _score(dev, whisper, name),
+        trained=False,
     ).choose()
-    metric = state.best.metric if state.best else None
-    reason = _reason(choice, metric)
-    return whisper, Chosen(choice.weights, reason, choice.step, metric, choice.rate, choice.rates)
+    metric = metric_of(source.corpus.language)
+    remarks = [_reason(choice, metric)]
+    if missing and config.interpolate:
+        remarks.append(f"no share of the base was tried, since {missing}")
+    if state.step < source.recipe.train.max_steps and not source.model:
+        remarks.append(f"of {source.recipe.train.max_steps:,} steps, {state.step:,} are done")
+    return whisper, Chosen(
+        choice.weights, "; ".join(remarks), choice.step, metric, choice.rate, choice.rates
+    )
 
 
-def _whisper(source: Source, config: ReleaseConfig) -> Whisper:
-    """A model with all that belongs to it, for the weights to be put into."""
-    recipe = source.recipe
+def _newest(checkpoints: Checkpoints) -> State | None:
+    """Where the run stands, by its newest checkpoint that is whole; None where none is."""
+    for name in reversed(checkpoints.names()):
+        try:
+            return read_state(checkpoints.bring(name))
+        except GONE as error:
+            say(f"The checkpoint of step {name.step} is left out: {error}")
+    return None
+
+
+def _template(source: Source, config: ReleaseConfig) -> Whisper:
+    """A model for weights to be put into: the base, where it is needed anyway.
+
+    Raises ModelError, HubError.
+    """
+    recipe, device = source.recipe, choose_device("auto")
     if source.model and not (config.interpolate or recipe.train.lora.rank):
-        return load(str(source.model))
-    try:
-        base = load(recipe.model)
-    except (ModelError, HubError) as error:
-        way_out = (
-            ""
-            if recipe.train.lora.rank
-            else ("; with interpolate = [] in the recipe's [release] it is not needed")
-        )
-        raise ModelError(
-            f"the base {recipe.model}, which is mixed in, cannot be loaded: {error}{way_out}"
-        ) from error
+        return load(str(source.model), device=device)
+    base = load(recipe.model, device=device)
+    if recipe.train.lora.rank and fingerprint(base.model) != source.identity["model_weights"]:
+        raise ModelError("its weights are not those that the run began with")
     return replace(as_it_learns(base, recipe.train), base=base_name(recipe.model, base))
+
+
+def _without_base(source: Source, missing: str) -> Whisper:
+    """The model that training left, for other weights to be put into."""
+    if source.model is None:
+        raise ModelError(
+            f"{source.folder} cannot be released: {missing}, and it has no model to put weights "
+            "into; put the base back where it was"
+        )
+    return load(str(source.model), device=choose_device("auto"))
 
 
 def _to_average(checkpoints: Checkpoints, every: int, count: int) -> Sequence[int]:
@@ -99,6 +132,13 @@ def _to_average(checkpoints: Checkpoints, every: int, count: int) -> Sequence[in
     return regular[-count:] if count else []
 
 
+def _known(source: Source, scores: Path) -> Scores:
+    """Scores that are there already, of this release or of the end of training."""
+    known = Scores(scores, source.identity)
+    known.rates = Scores(source.folder / CANDIDATES, source.identity).rates | known.rates
+    return known
+
+
 def _score(dev: DevSet | None, whisper: Whisper, name: str) -> DevScore | None:
     if dev is None:
         return None
@@ -106,21 +146,28 @@ def _score(dev: DevSet | None, whisper: Whisper, name: str) -> DevScore | None:
         return dev.score(whisper, advance)
 
 
-def _as_it_was_left(source: Source) -> tuple[Whisper, Chosen]:
+def _as_it_was_left(source: Source, scores: Path, why: str) -> tuple[Whisper, Chosen]:
     if source.model is None:
         raise ModelError(
-            f"the run {source.folder} has neither a checkpoint nor a model to release; train it"
+            f"{source.folder} cannot be released: {why}, and no finished model is left of it; "
+            "train it again"
         )
-    whisper = load(str(source.model))
     card = json.loads((source.model / CARD_FILE).read_text(encoding="utf-8"))
-    weights = card.get("weights", "the model that training left")
-    reason = "its checkpoints have gone, so nothing else could be tried"
-    return whisper, Chosen(weights, reason, None, None, None, {})
+    weights = card.get("weights", "what training left")
+    known = _known(source, scores).rates
+    return load(str(source.model)), Chosen(
+        weights,
+        f"the run has only its finished model to release, since {why}",
+        None,
+        metric_of(source.corpus.language),
+        known.get(weights),
+        known,
+    )
 
 
-def _reason(choice: Choice, metric: str | None) -> str:
-    if choice.rate is None or metric is None:
-        return "the corpus has no dev split to choose by: the last step is taken"
+def _reason(choice: Choice, metric: str) -> str:
+    if choice.rate is None:
+        return "the corpus has no dev split to choose by, so the last step is taken"
     others = [
         f"{rate:.1%} of {name}" for name, rate in choice.rates.items() if name != choice.weights
     ]

@@ -1,16 +1,20 @@
 """The run that is released: its folder, its recipe, and the corpus that it learned from."""
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from modersmal.config import Recipe, parse_recipe
 from modersmal.corpus import Corpus
-from modersmal.errors import CorpusError, ModelError
+from modersmal.errors import CorpusError, ModelError, StoreMissing
+from modersmal.store.files import MANIFEST
+from modersmal.store.folder import is_synced
 from modersmal.store.remote import Remote, local_place
 from modersmal.store.tokens import counted
-from modersmal.store.workspace import Workspace
+from modersmal.store.workspace import Workspace, at_hand
 from modersmal.train.candidates import CANDIDATES
 from modersmal.train.checkpoint import Checkpoints
 from modersmal.train.finish import MODEL
@@ -43,11 +47,17 @@ class Source:
             self.folder / CHECKPOINTS, self.place, CHECKPOINTS, lambda names: counted(keeper, names)
         )
 
-    @property
+    @cached_property
     def model(self) -> Path | None:
-        """The folder of the model that training left, where it is complete."""
+        """The folder of the model that training left, where there is one; fetched when asked for.
+
+        Raises StoreError.
+        """
         folder = self.folder / MODEL
-        return folder if (folder / "config.json").is_file() else None
+        if self.place is not None and self.place.address is not None:
+            with suppress(StoreMissing):
+                return at_hand(f"{self.place.address}/{MODEL}")
+        return folder if (folder / MANIFEST).is_file() else None
 
 
 def open_run(run: str | Path, corpus: Path | None = None) -> Source:
@@ -63,23 +73,27 @@ def open_run(run: str | Path, corpus: Path | None = None) -> Source:
     folder, place, corpora = _places(str(run))
     try:
         told = json.loads((folder / RECIPE).read_text(encoding="utf-8"))
+        recipe, identity = parse_recipe(told["recipe"]), told["identity"]
+        learned_from = identity["corpus"]
     except FileNotFoundError:
         raise ModelError(
             f"{run} is no run: it has no {RECIPE}; give the folder of a run, as in STORE/runs/NAME"
         ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{folder / RECIPE} cannot be read: {error}") from error
     opened = Corpus.open(corpus or corpora)
-    if opened.hash != told["identity"]["corpus"]:
+    if opened.hash != learned_from:
         raise CorpusError(
             f"{opened.path} is not the corpus that {run} learned from, or was prepared anew since; "
             "say where that is with --corpus"
         )
-    return Source(folder, place, parse_recipe(told["recipe"]), told["identity"], opened)
+    return Source(folder, place, recipe, identity, opened)
 
 
 def _places(run: str) -> tuple[Path, Remote | None, Path]:
     """The run's folder here, its folder far away, and where its corpus is here."""
-    if "://" not in run:
-        folder = Path(run).expanduser().absolute()
+    folder = Path(run).expanduser().absolute()
+    if "://" not in run and not (folder.parent.name == _RUNS and is_synced(folder)):
         return folder, None, folder.parent.parent / _CORPORA / folder.name
     address, _, name = run.rstrip("/").rpartition("/")
     store, _, runs = address.rpartition("/")
@@ -87,12 +101,9 @@ def _places(run: str) -> tuple[Path, Remote | None, Path]:
         raise ModelError(f"{run} is no run: runs are at STORE/{_RUNS}/NAME")
     workspace = Workspace.open(store)
     place = workspace.place(f"{_RUNS}/{name}")
-    if place is None:  # file:// and the like: this machine's own
-        return workspace.run(name), None, workspace.corpus(name)
     workspace.pull(f"{_CORPORA}/{name}")
-    workspace.pull(f"{_RUNS}/{name}/{MODEL}")
-    there = place.list()
+    there = place.list() if place else []
     for file in (RECIPE, METRICS, CANDIDATES):
-        if file in there:
+        if place and file in there:
             place.get(file, workspace.run(name) / file)
     return workspace.run(name), place, workspace.corpus(name)

@@ -24,7 +24,7 @@ from modersmal.train.say import say
 from modersmal.whisper.load import load
 
 CANDIDATES = "candidates.json"
-_GONE = CheckpointError, StoreDamaged, StoreMissing  # not what is merely out of reach
+GONE = CheckpointError, StoreDamaged, StoreMissing  # not what is merely out of reach
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class Candidates:
             try:
                 stored.append(self._stored(step))
                 steps.append(step)
-            except _GONE as error:
+            except GONE as error:
                 say(f"Step {step} is not in the average: {error}")
         if len(steps) > 1:
             named = f"{', '.join(map(str, steps[:-1]))} and {steps[-1]}"
@@ -148,7 +148,7 @@ class Candidates:
             return _Candidate(f"step {step}", step, Mixture.mean([as_it_is]))
         try:
             return _Candidate(f"step {step}", step, Mixture.mean([self._stored(step)]))
-        except _GONE as error:
+        except GONE as error:
             if step == last:
                 raise
             say(f"The best checkpoint is damaged ({error}); taking the last step's weights instead")
