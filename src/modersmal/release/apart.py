@@ -6,10 +6,11 @@ do so.
 
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from multiprocessing import get_all_start_methods, get_context
+from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
@@ -57,8 +58,8 @@ def open_apart(name: Name, place: Path, device: Device = "cpu") -> Iterator[Runt
 
 
 def _context() -> ForkServerContext | SpawnContext:
-    """Runtimes take seconds to import: where it can be, one process does so, and is forked."""
-    if "forkserver" not in get_all_start_methods():
+    """Runtimes take seconds to import: where that is safe, one process does so, and is forked."""
+    if sys.platform != "linux":
         return get_context("spawn")
     context = get_context("forkserver")
     context.set_forkserver_preload([__name__])

@@ -121,8 +121,8 @@ def prove(
     """Have each runtime of the format `name` read what the folder `release` holds of it.
 
     Of a float format that a runtime computes in float32, at least 99 % of the clips have to be
-    written as `expected`; of others the rate may be `max_quantised_loss` points higher. The
-    recording has to give text, at a rate at most 20 points above the expected one. Silence must
+    written as `expected`. The rate may be at most `max_quantised_loss` points higher, as that of
+    quantised formats and of half precision will be. The recording has to give text, at a rate at most 20 points above the expected one. Silence must
     give none, unless the model writes some itself, as its base did already.
 
     A format that cannot be opened, or ends its runtime's process, has failed like one that writes
@@ -176,11 +176,11 @@ class _Judge:
 
     def failures(self, trial: Trial, *, is_float: bool) -> list[str]:
         found = []
-        if is_float and trial.arithmetic == "float32":
-            if self.same_texts(trial) < SAME_TEXTS:
-                found += self._different(trial)
+        exact = is_float and trial.arithmetic == "float32"
+        if exact and self.same_texts(trial) < SAME_TEXTS:
+            found = self._different(trial)
         elif self.change(trial) > self.max_quantised_loss:
-            found += self._worse(trial)
+            found = self._worse(trial)
         return found + self._of_recording(trial) + self._of_silence(trial)
 
     def _different(self, trial: Trial) -> list[str]:
