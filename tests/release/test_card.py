@@ -228,6 +228,11 @@ def test_curves_are_shown_where_there_are_any(tmp_path: Path) -> None:
     assert "](curves/loss.png)" in card(tmp_path)
 
 
+def test_the_guide_has_the_same_examples(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "guide" / "release.md").read_text("utf-8")
+    assert dict.fromkeys(BLOCK.findall(page)) == dict.fromkeys(BLOCK.findall(card(tmp_path)))
+
+
 @pytest.fixture(scope="module")
 def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What each example printed, as it stands in the card, with the model on a Hub."""
