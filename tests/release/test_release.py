@@ -1,0 +1,179 @@
+"""From a run to a release, with the bundled base, really tuned, and the real runtimes."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from csv import DictReader
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from small_models import SPEECH
+
+from modersmal import store
+from modersmal.config import parse_recipe
+from modersmal.corpus.prepare import prepare
+from modersmal.errors import ModelError, StoreError
+from modersmal.release import release as module
+from modersmal.release.card import CARD
+from modersmal.release.facts import Release
+from modersmal.release.release import release
+from modersmal.store.releases import Releases
+from modersmal.train.train import train
+from modersmal.whisper.load import load, locate
+
+FORMATS = ["ct2-int8", "ggml-q8_0"]
+SPLITS = {"train": range(12), "dev": range(12, 15), "test": range(15, 21)}
+
+
+def write_corpus(folder: Path) -> None:
+    with (SPEECH / "texts.tsv").open() as file:
+        texts = {row["id"]: row["text"] for row in DictReader(file, delimiter="\t")}
+    rows = [
+        {"audio": f"{number:02d}.ogg", "text": texts[f"{number:02d}"],
+         "split": split, "speaker": f"{split}-{number % 3}"}
+        for split, numbers in SPLITS.items() for number in numbers
+    ]  # fmt: skip
+    shutil.copytree(SPEECH, folder)
+    (folder / "clips.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with a run of four small steps, which leave the bundled base nearly as good."""
+    folder = tmp_path_factory.mktemp("tuned")
+    write_corpus(folder / "source")
+    corpus = folder / "corpora" / "sv"
+    prepare([str(folder / "source" / "clips.jsonl")], corpus, language="sv")
+    keys = {
+        "max_steps": 4, "batch_s": 10.0, "save_every": 2, "evaluate_every": 2, "device": "cpu",
+        "learning_rate": 1e-5, "packed_share": 0.0, "full_share": 0.0,
+    }  # fmt: skip
+    table = {"language": "sv", "model": "bundled", "train": keys}
+    table["release"] = {"interpolate": [], "average_last": 2, "golden_clips": 4}
+    train(parse_recipe(table), corpus, folder / "runs" / "sv")
+    return folder
+
+
+@pytest.fixture
+def home(tuned: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(tuned, tmp_path / "store")
+
+
+@pytest.fixture(scope="module")
+def released(tuned: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with one release, and nothing else."""
+    to = tmp_path_factory.mktemp("released")
+    made = release(tuned / "runs" / "sv", to, formats=FORMATS)
+    assert (made.number, made.deployed) == (1, True)
+    assert "Release 1 is in" in str(made)
+    return to
+
+
+def damage(run: Path) -> None:
+    """Make what training left worse, and hide how it came to be."""
+    shutil.rmtree(run / "checkpoints")
+    path = run / "model" / "model.safetensors"
+    weights = load_file(path)
+    torch.manual_seed(0)
+    name = "model.decoder.layers.1.encoder_attn.out_proj.weight"
+    weights[name] = weights[name] * 0.0
+    save_file(weights, path, {"format": "pt"})
+
+
+def test_a_run_becomes_a_release_that_is_complete_and_deployed(released: Path) -> None:
+    folder = Releases.open(str(released)).folder()
+    store.verify_manifest(folder)
+    facts = Release.read(folder)
+    assert facts.number == 1
+    assert facts.run == "sv"
+    assert [one.format for one in facts.formats] == ["hf", *FORMATS]
+    assert all(one.passed for one in facts.formats)
+    assert facts.test is not None
+    assert facts.base_test is not None
+    assert facts.test.clips == len(SPLITS["test"])
+    assert "times of words" in facts.alignment
+    assert load(str(released)).language is not None
+    assert locate(f"{released}#1") == folder
+    heads = json.loads((folder / "generation_config.json").read_text())["alignment_heads"]
+    assert (
+        json.loads((folder / "ct2" / "int8" / "config.json").read_text())["alignment_heads"]
+        == heads
+    )
+    card = (folder / CARD).read_text()
+    assert "model-index" in card
+    assert facts.weights in card
+    assert (folder / "curves").is_dir()
+    assert list((folder / "tensorboard").iterdir())
+
+
+def test_the_same_run_again_is_the_same_release(released: Path, home: Path) -> None:
+    again = release(home / "runs" / "sv", released, formats=FORMATS)
+    assert again.number == 1
+    assert len(Releases.open(str(released)).list()) == 1
+
+
+def test_killed_wherever_it_notes_something_it_goes_on_and_is_one_release(home: Path) -> None:
+    def start(fault: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "modersmal", "release", str(home / "runs" / "sv"),
+             "--to", str(home), "--formats", "ct2-int8"],
+            env=os.environ | {"MODERSMAL_FAULT": fault}, capture_output=True, text=True,
+            timeout=280,
+        )  # fmt: skip
+
+    for fault in ("release.before-note:3", "release.before-claim:1", "remote.before-manifest:1"):
+        killed = start(fault)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        assert not any(one.state == "latest" for one in Releases.open(str(home)).list())
+    done = start("")
+    assert done.returncode == 0, done.stderr
+    assert "Looking for the heads" not in done.stderr
+    assert [one.state for one in Releases.open(str(home)).list()] == ["latest"]
+    assert not (home / "runs" / "sv" / ".release").exists()
+
+
+def test_a_worse_model_is_refused_and_force_is_told(released: Path, home: Path) -> None:
+    shutil.copytree(released / "releases", home / "releases")
+    damage(home / "runs" / "sv")
+    with pytest.raises(ModelError, match=r"above that of release 1 .* --force REASON"):
+        release(home / "runs" / "sv", home, formats=["hf"])
+    assert Releases.open(str(home)).latest() == 1
+    forced = release(home / "runs" / "sv", home, formats=["hf"], force="to see what happens")
+    assert (forced.number, forced.deployed) == (2, True)
+    folder = Releases.open(str(home)).folder()
+    assert "to see what happens" in (folder / CARD).read_text()
+    assert Release.read(folder).parent == 1
+
+
+def test_a_format_that_writes_something_else_is_left_out(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = module.export
+
+    def export(model: Path, to: Path, name: str) -> Path:
+        """int8 of another model."""
+        if name != "ct2-int8":
+            return real(model, to, name)
+        other = shutil.copytree(home / "runs" / "sv", home / "other")
+        damage(other)
+        return real(other / "model", to, name)
+
+    monkeypatch.setattr(module, "export", export)
+    made = release(home / "runs" / "sv", home, formats=FORMATS)
+    assert [one.format for one in made.facts.formats] == ["hf", "ggml-q8_0"]
+    assert [one.format for one in made.facts.refused] == ["ct2-int8"]
+    assert "clip" in " ".join(made.facts.refused[0].failures)
+    assert "Not released: ct2-int8" in str(made)
+    assert not (Releases.open(str(home)).folder() / "ct2" / "int8").exists()
+
+
+def test_a_store_that_cannot_be_written_is_told_before_the_work(home: Path) -> None:
+    (home / "file").write_text("")
+    with pytest.raises(StoreError):
+        release(home / "runs" / "sv", home / "file")
+    assert not (home / "runs" / "sv" / ".release").exists()
