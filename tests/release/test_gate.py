@@ -10,7 +10,7 @@ import re
 import shutil
 import struct
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from multiprocessing import active_children
 from pathlib import Path
 
@@ -222,6 +222,20 @@ def test_a_quantised_format_may_not_lose_more(prove: Prove, released: Path, own:
         "2 are allowed"
         for runtime in ("ctranslate2", "faster-whisper")
     )
+
+
+def test_what_is_expected_can_be_kept(own: Expected) -> None:
+    assert own.half_texts
+    assert Expected.of(json.loads(json.dumps(asdict(own)))) == own
+
+
+def test_a_text_that_hangs_on_the_rounding_of_weights_is_no_failure(
+    prove: Prove, released: Path, own: Expected
+) -> None:
+    other = replace(own, texts=(own.texts[0].rstrip("."), *own.texts[1:]), half_texts=own.texts)
+    verdict = prove(released, "hf", other)
+    assert verdict.passed, verdict.failures
+    assert verdict.same_texts == pytest.approx(1 - 1 / CLIPS)
 
 
 def test_all_that_is_wrong_is_told(prove: Prove, released: Path, own: Expected) -> None:
