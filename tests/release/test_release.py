@@ -111,12 +111,14 @@ def test_a_run_becomes_a_release_that_is_complete_and_deployed(released: Path) -
     assert list((folder / "tensorboard").iterdir())
 
 
+@pytest.mark.chaos
 def test_the_same_run_again_is_the_same_release(released: Path, home: Path) -> None:
     again = release(home / "runs" / "sv", released, formats=FORMATS)
     assert again.number == 1
     assert len(Releases.open(str(released)).list()) == 1
 
 
+@pytest.mark.chaos
 def test_killed_wherever_it_notes_something_it_goes_on_and_is_one_release(home: Path) -> None:
     def start(fault: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -150,6 +152,7 @@ def test_a_worse_model_is_refused_and_force_is_told(released: Path, home: Path) 
     assert Release.read(folder).parent == 1
 
 
+@pytest.mark.chaos
 def test_a_format_that_writes_something_else_is_left_out(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
