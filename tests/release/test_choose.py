@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from modersmal import store
-from modersmal.config import ReleaseConfig, parse_recipe
+from modersmal.config import ReleaseConfig
 from modersmal.errors import CorpusError, ModelError
 from modersmal.release.choose import choose
 from modersmal.release.source import open_run
@@ -17,33 +17,8 @@ from modersmal.store.remote import Remote
 from modersmal.store.workspace import WORK_VARIABLE
 from modersmal.train.checkpoint import Checkpoints
 from modersmal.train.dev import DevSet
-from modersmal.train.train import train
 
 AVERAGED = "the average of steps 2 and 4"
-
-
-@pytest.fixture(scope="module")
-def make_store(tiny_whisper, tiny_corpus, tmp_path_factory):
-    """Make a store with a run of four steps, and a base of its own that can go."""
-
-    def make(**train_keys):
-        folder = tmp_path_factory.mktemp("made")
-        shutil.copytree(tiny_whisper(terse=True), folder / "base")
-        shutil.copytree(tiny_corpus(), folder / "corpora" / "sv")
-        table = {
-            "language": "sv",
-            "model": str(folder / "base"),
-            "train": {
-                "max_steps": 4, "batch_s": 6.0, "save_every": 2, "evaluate_every": 4,
-                "dev_clips": 4, "device": "cpu", "learning_rate": 1e-3, "packed_share": 0.0,
-                "full_share": 0.0, "context_floor_s": 1.0,
-            }
-            | train_keys,
-        }  # fmt: skip
-        train(parse_recipe(table), folder / "corpora" / "sv", folder / "runs" / "sv")
-        return folder
-
-    return make
 
 
 @pytest.fixture(scope="module")

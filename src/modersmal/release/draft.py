@@ -43,6 +43,12 @@ class Draft:
             self._write()
         return self._done[name]
 
+    def forget(self, name: str) -> None:
+        """Let `once` make this again."""
+        if name in self._done:
+            del self._done[name]
+            self._write()
+
     def remove(self) -> None:
         """Nothing of it is needed any more."""
         shutil.rmtree(self.work, ignore_errors=True)
@@ -50,7 +56,7 @@ class Draft:
     def _read(self) -> Any:
         try:
             return json.loads(self._path.read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
+        except (OSError, ValueError):  # what cannot be read is begun anew
             return None
 
     def _write(self) -> None:

@@ -7,27 +7,31 @@ stays done when it is interrupted: the same command goes on.
 import json
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from modersmal import store
+import torch
+from filelock import FileLock, Timeout
+
+from modersmal import __version__, store
 from modersmal.config import ReleaseConfig
-from modersmal.errors import HubError, ModelError
+from modersmal.errors import Held, HubError, ModelError, StoreDamaged, StoreMissing
 from modersmal.language import resolve
 from modersmal.release.card import write_card
 from modersmal.release.choose import Chosen, choose
 from modersmal.release.curves import write_curves
 from modersmal.release.draft import WORK, Draft
-from modersmal.release.exports import Format, export, formats_of
+from modersmal.release.exports import FORMATS, Format, export, formats_of
 from modersmal.release.facts import Comparison, Release, SplitScore, Verdict, content_of
 from modersmal.release.gate import Expected, expected, prove, speaks_in_silence
 from modersmal.release.gather import gather
 from modersmal.release.golden import Golden, golden_set
 from modersmal.release.rivals import SCORES, compare, rivals, score_test
-from modersmal.release.runtimes import check_installed
+from modersmal.release.runtimes import Device, check_installed
 from modersmal.release.source import Source, open_run
 from modersmal.release.timed import timed_windows
 from modersmal.store.files import files_of
@@ -53,7 +57,10 @@ class Released:
 
     def __str__(self) -> str:
         facts = self.facts
-        score = f", WER {facts.test.wer.value:.1%} on test" if facts.test else ""
+        score = ""
+        if facts.test:
+            rate = facts.test.cer if facts.dev_metric == "cer" else facts.test.wer
+            score = f", {(facts.dev_metric or 'wer').upper()} {rate.value:.1%} on test"
         state = "the latest" if self.deployed else "not the latest"
         lines = [
             f"Release {self.number} is in {self.store}, {state}{score}.",
@@ -87,6 +94,7 @@ def release(
         RecipeError: there is no such format.
         CorpusError: the corpus is missing, or has nothing to prove a release on.
         StoreError: the store cannot be reached or written; `latest` stays.
+        Held: another process releases this run.
     """
     source = open_run(run, corpus)
     config = source.recipe.release
@@ -97,10 +105,10 @@ def release(
         check_installed(runtime)
     releases = Releases.open(str(to))
     releases.must_be_writable()
-    draft = Draft(source.folder / WORK, _key(source, config))
-    making = _Making(source, config, releases, draft, force)
-    released = making.release(wanted)
-    draft.remove()
+    with _alone(source.folder):
+        draft = Draft(source.folder / WORK, _key(source, config))
+        released = _Making(source, config, releases, draft, force).release(wanted)
+        draft.remove()
     return released
 
 
@@ -110,13 +118,28 @@ def told(verdict: Verdict) -> str:
 
 
 def _key(source: Source, config: ReleaseConfig) -> dict[str, Any]:
-    """All that a draft depends on."""
+    """All that a draft depends on; formats come and go."""
+    checkpoints = [str(name) for name in source.checkpoints.names()]
+    alone = None if checkpoints or not source.model else store.sha256(source.model / store.MANIFEST)
     return {
+        "modersmal": __version__,
         "identity": source.identity,
-        "checkpoints": [str(name) for name in source.checkpoints.names()],
-        "release": config.model_dump(mode="json"),
+        "checkpoints": checkpoints,
+        "model": alone,
+        "release": config.model_dump(mode="json", exclude={"formats"}),
         "evaluate": source.recipe.evaluate.model_dump(mode="json"),
     }
+
+
+@contextmanager
+def _alone(run: Path) -> Iterator[None]:
+    with store.writing(run):
+        try:
+            lock = FileLock(run / f"{WORK}.lock").acquire(blocking=False)
+        except Timeout:
+            raise Held(f"another process releases {run}; start again when it has ended") from None
+    with lock:
+        yield
 
 
 @dataclass(frozen=True)
@@ -131,22 +154,21 @@ class _Making:
         made = self.draft.once("model", self._model)
         chosen = Chosen(**made["chosen"])
         say(f"The model is {chosen.weights}: {chosen.reason}")
-        for format in wanted:
-            self.draft.once(f"export {format.name}", partial(self._export, format))
-        objections: list[str] = []
+        for format in FORMATS.values():
+            if format in wanted:
+                self.draft.once(f"export {format.name}", partial(self._export, format))
+            else:
+                self._remove(format)
         verdicts = self._verdicts(wanted)
-        refused = [verdict for verdict in verdicts if not verdict.passed]
-        objections += map(told, refused)
-        if any(verdict.format == "hf" for verdict in refused):
-            self._must_be_forced(objections)
-        if not self.force:
-            self._leave_out(wanted, refused)
+        failed = [verdict for verdict in verdicts if not verdict.passed]
+        objections = _of_the_model(verdicts)
+        if objections:  # forced: the other formats are of the model that is wanted all the same
+            failed = []
+        for verdict in failed:
+            self._remove(FORMATS[verdict.format])
         test, base = self._scores()
-        compared = self._compared(test) if test else {}
-        objections += [_worse(one) for one in compared.values() if one.worse]
-        if any(one.worse for one in compared.values()):
-            self._must_be_forced(objections)
-        forced = "; ".join([str(self.force), *objections]) if self.force and objections else None
+        compared = self._compared(test, objections) if test else {}
+        forced = "; ".join([str(self.force), *objections]) if objections else None
         facts = gather(self.source.folder, self.source.corpus, self.draft.folder, chosen)
         facts = facts.model_copy(
             update={
@@ -156,8 +178,8 @@ class _Making:
                 "test": test,
                 "base_test": base,
                 "comparisons": tuple(compared.values()),
-                "formats": tuple(one for one in verdicts if one.passed or self.force),
-                "refused": () if self.force else tuple(refused),
+                "formats": tuple(one for one in verdicts if one not in failed),
+                "refused": tuple(failed),
                 "forced": forced,
             }
         )
@@ -193,15 +215,17 @@ class _Making:
             export(self.draft.folder, self.draft.folder, format.name)
 
     def _verdicts(self, wanted: Sequence[Format]) -> list[Verdict]:
-        """How each format did in its runtimes."""
+        """How each format did in its runtimes. Raises ModelError where the model itself, as hf has
+        it, failed, and is not forced."""
         golden = golden_set(self.source.corpus, self.config.golden_clips)
         token, evaluate = self.source.corpus.language_token, self.source.recipe.evaluate
         table = self.draft.once(
-            "expected", lambda: asdict(expected(self.draft.folder, golden, token, config=evaluate))
+            "expected",
+            lambda: asdict(
+                expected(self.draft.folder, golden, token, config=evaluate, device=_device())
+            ),
         )
-        model = Expected(
-            tuple(table["texts"]), tuple(table["silences"]), table["rate"], table["recording_rate"]
-        )
+        model = Expected.of(table)
         base_speaks = model.speaks_in_silence and self._base_speaks(golden, token)
         verdicts = []
         for format in wanted:
@@ -210,6 +234,7 @@ class _Making:
             verdicts.append(Verdict.model_validate(table))
             if not verdicts[-1].passed:
                 say(told(verdicts[-1]))
+                self._must_be_forced(_of_the_model(verdicts))
         return verdicts
 
     def _prove(
@@ -224,26 +249,28 @@ class _Making:
             max_quantised_loss=self.config.max_quantised_loss,
             base_speaks_in_silence=base_speaks,
             config=self.source.recipe.evaluate,
+            device=_device(),
         )
         return verdict.model_dump(mode="json")
 
     def _base_speaks(self, golden: Golden, token: str) -> bool:
+        """Whether the base, too, writes text where nobody speaks; where it has gone, most do."""
+
         def ask() -> bool:
             try:
-                return speaks_in_silence(self.source.recipe.model, golden, token)
+                return speaks_in_silence(self.source.recipe.model, golden, token, _device())
             except (ModelError, HubError) as error:
-                say(f"The base cannot be asked what it writes of silence: {error}")
-                return False
+                say(f"The model writes text of silence, and its base cannot be asked: {error}")
+                return True
 
         return bool(self.draft.once("base in silence", ask))
 
-    def _leave_out(self, wanted: Sequence[Format], refused: Sequence[Verdict]) -> None:
-        """Remove what failed from the draft."""
-        failed = {verdict.format for verdict in refused}
-        for format in wanted:
-            if format.name in failed:
-                place = format.within(self.draft.folder)
-                shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
+    def _remove(self, format: Format) -> None:
+        """Let a format be no part of the draft."""
+        self.draft.forget(f"export {format.name}")
+        place = format.within(self.draft.folder)
+        with store.writing(place):
+            shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
 
     def _scores(self) -> tuple[SplitScore | None, SplitScore | None]:
         """What the model scores on test, and what its base does."""
@@ -261,10 +288,18 @@ class _Making:
             return mine, None
         return mine, base
 
-    def _compared(self, test: SplitScore) -> dict[int, Comparison]:
-        """With the deployed release, and with the best there ever was."""
-        numbers = rivals(self.releases.list(), test)
-        return {number: self._compare(test, number) for number in numbers}
+    def _compared(self, test: SplitScore, objections: list[str]) -> dict[int, Comparison]:
+        """With the deployed release, and with the best there ever was. What they have against it
+        is added to `objections`; raises ModelError where there is any and it is not forced."""
+        found = {}
+        for number in rivals(self.releases.list(), test):
+            try:
+                found[number] = self._compare(test, number)
+            except (ModelError, StoreDamaged, StoreMissing) as error:
+                objections.append(f"it cannot be compared with release {number}: {error}")
+        objections += [_worse(one) for one in found.values() if one.worse]
+        self._must_be_forced(objections)
+        return found
 
     def _compare(self, test: SplitScore, number: int) -> Comparison:
         found = compare(
@@ -281,7 +316,7 @@ class _Making:
         return found
 
     def _must_be_forced(self, objections: Sequence[str]) -> None:
-        if not self.force:
+        if objections and not self.force:
             raise ModelError(
                 f"not released, and latest is what it was: {'; '.join(objections)}; if it must be, "
                 "--force REASON releases it, and its card tells why"
@@ -306,13 +341,27 @@ class _Making:
             """Another may have been deployed since the comparison."""
             if deployed is None or deployed in compared or facts.test is None or self.force:
                 return True
-            return not self._compare(facts.test, deployed).worse
+            found = self._compare(facts.test, deployed)
+            if found.worse:
+                raise ModelError(
+                    f"release {deployed} was deployed meanwhile, and stays so: {_worse(found)}; "
+                    f"`modersmal rollback {self.releases.url} --to NUMBER` deploys this one"
+                )
+            return True
 
         number = self.releases.add(folder, decide, numbered=numbered)
-        deployed = self.releases.latest() == number
-        return Released(
-            self.releases.url, number, deployed, Release.read(self.releases.folder(number))
-        )
+        entry = next(entry for entry in self.releases.list() if entry.number == number)
+        released = Release.model_validate(entry.facts)
+        return Released(self.releases.url, number, entry.state == "latest", released)
+
+
+def _device() -> Device:
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _of_the_model(verdicts: Sequence[Verdict]) -> list[str]:
+    """What there is against the model itself, which is in `hf` as it was trained."""
+    return [told(one) for one in verdicts if one.format == "hf" and not one.passed]
 
 
 def _worse(found: Comparison) -> str:

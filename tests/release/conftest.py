@@ -1,0 +1,42 @@
+"""Stores with runs to release."""
+
+import shutil
+
+import pytest
+
+from modersmal.config import parse_recipe
+from modersmal.train.train import train
+
+
+@pytest.fixture(scope="session")
+def make_store(tiny_whisper, tiny_corpus, tmp_path_factory):
+    """Make a store with a run of four steps of a tiny model, and a base of its own that can go."""
+
+    def make(**train_keys):
+        folder = tmp_path_factory.mktemp("made")
+        shutil.copytree(tiny_whisper(terse=True), folder / "base")
+        shutil.copytree(tiny_corpus(), folder / "corpora" / "sv")
+        table = {
+            "language": "sv",
+            "model": str(folder / "base"),
+            "train": {
+                "max_steps": 4, "batch_s": 6.0, "save_every": 2, "evaluate_every": 4,
+                "dev_clips": 4, "device": "cpu", "learning_rate": 1e-3, "packed_share": 0.0,
+                "full_share": 0.0, "context_floor_s": 1.0,
+            }
+            | train_keys,
+        }  # fmt: skip
+        train(parse_recipe(table), folder / "corpora" / "sv", folder / "runs" / "sv")
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tuned(tmp_path_factory):
+    """A store with a run of the bundled base that is quickly released; do not write to it."""
+    from small_runs import write_tuned
+
+    folder = tmp_path_factory.mktemp("tuned")
+    write_tuned(folder)
+    return folder
