@@ -74,7 +74,7 @@ def write_release(folder: Path, number: int = 1, size_bytes: int = 20_000, **cha
 
 
 if __name__ == "__main__":
-    import modersmal.release.publish as module
+    from modersmal.release import publish as module
 
     module.BATCH_BYTES = 25_000
     publish(*sys.argv[1:], backoff=QUICK)

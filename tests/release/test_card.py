@@ -18,9 +18,10 @@ from small_models import speech
 
 from modersmal.audio import SAMPLE_RATE
 from modersmal.release.card import write_card
-from modersmal.release.examples import AUDIO, REPOSITORY
+from modersmal.release.examples import AUDIO
 from modersmal.release.exports import FORMATS, export
 from modersmal.release.facts import (
+    REPOSITORY,
     Comparison,
     Cost,
     Data,

@@ -466,3 +466,15 @@ def test_every_refusal_is_one_sentence(hub, release, tmp_path):
             publish(what, where)
         assert "\n" not in str(caught.value)
         assert caught.value.exit_code == 1
+
+
+def test_the_card_says_where_it_is_published(hub, tmp_path):
+    draft = write_release_draft(tmp_path / "releases" / "0001", number=1)
+    store.write_bytes(draft / "README.md", b'---\nlanguage: sv\n---\nload("USER/NAME")\n')
+    store.write_manifest(draft)
+    first = publish(draft, REPO, backoff=QUICK)
+    assert hub.files(REPO)["README.md"][0].endswith(b'load("anna/svenska")\n')
+    assert b"USER/NAME" in (draft / "README.md").read_bytes()
+    store.verify_manifest(snapshot_download(REPO, cache_dir=tmp_path / "cache"))
+    again = publish(draft, REPO, backoff=QUICK)
+    assert (again.sent, again.commit) == ({}, first.commit)

@@ -8,9 +8,9 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from modersmal import store
 from modersmal.progress import duration
 from modersmal.release.curves import CURVES
-from modersmal.release.examples import AUDIO, REPOSITORY, examples
+from modersmal.release.examples import AUDIO, examples
 from modersmal.release.exports import FORMATS
-from modersmal.release.facts import Comparison, Data, Rate, Release, SplitScore, Verdict
+from modersmal.release.facts import REPOSITORY, Comparison, Data, Rate, Release, SplitScore, Verdict
 from modersmal.release.markdown import bullets, table, toml
 
 CARD = "README.md"
@@ -196,12 +196,11 @@ def _forgetting(release: Release) -> str:
 
 def _usage(release: Release) -> str:
     opening = (
-        f"Put the name of this repository for `{REPOSITORY}`, and a WAV file of one channel at "
-        f"16 kHz for `{AUDIO}`. Once it is published, the revision `v{release.number}` stays this "
-        "release whatever comes after it."
-        if release.number is not None
-        else f"Put the name of the repository for `{REPOSITORY}`."
+        f"`{REPOSITORY}` is the repository that this is published in, `{AUDIO}` a WAV file of one "
+        "channel at 16 kHz."
     )
+    if release.number is not None:
+        opening += f" The revision `v{release.number}` stays this release, whatever comes after it."
     if release.language_token != release.language.split("-")[0].lower():
         opening += (
             f" Whisper has no token for {release.language_name}: every runtime is told "

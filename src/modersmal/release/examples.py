@@ -1,7 +1,8 @@
 """One example for each runtime, to copy from the card and run as it is.
 
 `USER/NAME` stands for the repository on the Hub: a release does not know where it will be
-published. The audio is one channel at 16 kHz, which every runtime reads without further tools.
+published, and `publish` puts the name there. The audio is one channel at 16 kHz, which every
+runtime reads without further tools.
 """
 
 from collections.abc import Callable
@@ -9,9 +10,8 @@ from dataclasses import dataclass
 
 from modersmal.language import Vocabulary
 from modersmal.release.exports import FORMATS, Format
-from modersmal.release.facts import Release
+from modersmal.release.facts import REPOSITORY, Release
 
-REPOSITORY = "USER/NAME"
 AUDIO = "speech.wav"
 _HF = ("hf",)
 _CT2 = "ct2-int8", "ct2-int8_float16", "ct2-float16"  # the first that is there is shown

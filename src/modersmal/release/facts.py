@@ -16,6 +16,7 @@ from modersmal import store
 from modersmal.errors import ModelError
 
 FACTS_FILE = "release.json"
+REPOSITORY = "USER/NAME"  # in cards, until it is known where they are published
 SCHEMA = 1
 
 

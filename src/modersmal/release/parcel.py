@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,9 +85,12 @@ def pack(release: str | Path) -> Parcel:
     )
 
 
-def manifest_of(parcel: Parcel) -> dict[str, Any]:
-    """The manifest of what goes along, which the next publication finds it by."""
+def manifest_of(parcel: Parcel, changed: Mapping[str, Path]) -> dict[str, Any]:
+    """The manifest of what goes along, which the next publication finds it by; of `changed`, what
+    it is now."""
     listed = read_manifest(parcel.folder)
+    for name, path in changed.items():
+        listed[name] = {"bytes": path.stat().st_size, "sha256": store.sha256(path)}
     return {"format": 1, "files": {name: listed[name] for name in parcel.files if name in listed}}
 
 

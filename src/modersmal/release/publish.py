@@ -19,12 +19,14 @@ from typing import Any
 from modersmal import store
 from modersmal.errors import HubError, StoreError
 from modersmal.progress import progress
+from modersmal.release.facts import REPOSITORY
 from modersmal.release.hub import BACKOFF, MAIN, TIMEOUT_S, Look, Repository
 from modersmal.release.parcel import Parcel, checkpoints_of, manifest_of, pack
 from modersmal.store.faults import fault
 from modersmal.store.releases import Releases
 from modersmal.store.retry import Backoff
 
+CARD = "README.md"
 BATCH_BYTES = 256 << 20
 BATCH_FILES = 50
 
@@ -100,7 +102,7 @@ def publish(
         return _to_store(parcel, repo, dry_run=dry_run, checkpoints=checkpoints)
     repository = Repository(repo, parcel.kind, timeout_s=timeout_s, backoff=backoff)
     states = checkpoints_of(parcel) if checkpoints else {}
-    with repository.session(), _as_published(parcel) as files:
+    with repository.session(), _as_published(parcel, repository.name) as files:
         publication = _Publication(parcel, files, states, repository)
         return publication.forecast(private) if dry_run else publication.run(private)
 
@@ -275,15 +277,27 @@ def _must_be_private(look: Look, repository: Repository, private: bool) -> None:
 
 
 @contextmanager
-def _as_published(parcel: Parcel) -> Iterator[dict[str, Path]]:
-    """The files as they go, with a manifest that lists no others."""
-    if not parcel.left_out:
-        yield parcel.files
-        return
-    with TemporaryDirectory() as folder:
-        manifest = Path(folder) / store.MANIFEST
-        store.write_json(manifest, manifest_of(parcel))
-        yield parcel.files | {store.MANIFEST: manifest}
+def _as_published(parcel: Parcel, repo: str) -> Iterator[dict[str, Path]]:
+    """The files as they go: the card's examples name the repository, and the manifest lists what
+    goes and nothing else."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        changed = _naming(parcel, repo, folder)
+        if not (parcel.left_out or changed):
+            yield parcel.files
+            return
+        store.write_json(folder / store.MANIFEST, manifest_of(parcel, changed))
+        yield parcel.files | changed | {store.MANIFEST: folder / store.MANIFEST}
+
+
+def _naming(parcel: Parcel, repo: str, folder: Path) -> dict[str, Path]:
+    """A copy of the card that says where it is published, where it leaves that open."""
+    card = parcel.files.get(CARD)
+    text = card.read_bytes() if card and parcel.kind == "model" else b""
+    if REPOSITORY.encode() not in text:
+        return {}
+    store.write_bytes(folder / CARD, text.replace(REPOSITORY.encode(), repo.encode()))
+    return {CARD: folder / CARD}
 
 
 def _names_in(manifest: bytes) -> set[str]:
