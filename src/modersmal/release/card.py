@@ -114,7 +114,7 @@ def _name(release: Release) -> str:
 
 def _opening(release: Release) -> str:
     train = next((split for split in release.data.splits if split.name == "train"), None)
-    heard = f" on {train.hours:,.1f} hours of speech{_by(train.speakers)}" if train else ""
+    heard = f" on {_amount(train.hours)} of speech{_by(train.speakers)}" if train else ""
     number = f"release {release.number} of " if release.number is not None else ""
     return (
         f"This model writes down what is said in {release.language_name}. It is "
@@ -358,6 +358,10 @@ def _percent(rate: Rate) -> str:
     if rate.low is not None and rate.high is not None:
         interval = f" ({100 * rate.low:.2f}–{100 * rate.high:.2f})"
     return f"{100 * rate.value:.2f}{interval}"
+
+
+def _amount(hours: float) -> str:
+    return f"{hours:,.1f} hours" if hours >= 1 else f"{60 * hours:.0f} minutes"
 
 
 def _hours(seconds: float) -> str:
