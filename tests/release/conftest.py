@@ -40,3 +40,17 @@ def tuned(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tuned")
     write_tuned(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def released(tuned, tmp_path_factory):
+    """A store with one release of that run, and nothing else; do not write to it."""
+    from small_runs import FORMATS
+
+    from modersmal.release.release import release
+
+    to = tmp_path_factory.mktemp("released")
+    made = release(tuned / "runs" / "sv", to, formats=FORMATS)
+    assert (made.number, made.deployed) == (1, True)
+    assert f"Release 1 is in {to}, the latest" in str(made)
+    return to

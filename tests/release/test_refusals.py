@@ -17,14 +17,6 @@ from modersmal.release.release import release
 from modersmal.store.releases import Releases
 
 
-@pytest.fixture(scope="module")
-def released(tuned, tmp_path_factory):
-    """A store with one release of the run, and nothing else."""
-    to = tmp_path_factory.mktemp("released")
-    assert release(tuned / "runs" / "sv", to, formats=["hf"]).number == 1
-    return to
-
-
 @pytest.fixture
 def run(tuned, tmp_path):
     return shutil.copytree(tuned, tmp_path / "made") / "runs" / "sv"
@@ -61,6 +53,7 @@ def test_a_model_that_does_not_write_what_it_wrote_in_training_is_refused(run, t
     assert states(to) == {1: "complete", 2: "latest"}
 
 
+@pytest.mark.chaos
 def test_what_is_done_stays_done_when_other_formats_are_asked_for(run, to, monkeypatch):
     """And a format that is not asked for any more is not in the release."""
     real, asked = module.expected, []
@@ -86,6 +79,7 @@ def test_what_is_done_stays_done_when_other_formats_are_asked_for(run, to, monke
     assert [path.name for path in (folder / "ct2").iterdir()] == ["float16"]
 
 
+@pytest.mark.chaos
 def test_a_release_that_another_overtakes_is_compared_with_that_too(
     run, released, tmp_path, monkeypatch
 ):
@@ -103,6 +97,7 @@ def test_a_release_that_another_overtakes_is_compared_with_that_too(
     assert states(to) == {1: "latest", 2: "complete"}
 
 
+@pytest.mark.chaos
 def test_a_deployed_release_that_cannot_be_read_has_to_be_overruled(run, to):
     """Else nobody would know that the new one is no worse."""
     damage(run)
@@ -120,6 +115,7 @@ def test_one_run_is_released_by_one_process_at_a_time(run, to):
         release(run, to)
 
 
+@pytest.mark.chaos
 def test_without_a_test_split_there_is_a_release_without_a_score(run, tmp_path, capsys):
     corpus = run.parent.parent / "corpora" / "sv"
     info = json.loads((corpus / "corpus.json").read_text())

@@ -6,83 +6,24 @@ import shutil
 import signal
 import subprocess
 import sys
-from csv import DictReader
 from pathlib import Path
 
 import pytest
-import torch
-from safetensors.torch import load_file, save_file
-from small_models import SPEECH
+from small_runs import FORMATS, SPLITS, damage
 
 from modersmal import store
-from modersmal.config import parse_recipe
-from modersmal.corpus.prepare import prepare
 from modersmal.errors import ModelError, StoreError
 from modersmal.release import release as module
 from modersmal.release.card import CARD
 from modersmal.release.facts import Release
 from modersmal.release.release import release
 from modersmal.store.releases import Releases
-from modersmal.train.train import train
 from modersmal.whisper.load import load, locate
-
-FORMATS = ["ct2-int8", "ggml-q8_0"]
-SPLITS = {"train": range(12), "dev": range(12, 15), "test": range(15, 21)}
-
-
-def write_corpus(folder: Path) -> None:
-    with (SPEECH / "texts.tsv").open() as file:
-        texts = {row["id"]: row["text"] for row in DictReader(file, delimiter="\t")}
-    rows = [
-        {"audio": f"{number:02d}.ogg", "text": texts[f"{number:02d}"],
-         "split": split, "speaker": f"{split}-{number % 3}"}
-        for split, numbers in SPLITS.items() for number in numbers
-    ]  # fmt: skip
-    shutil.copytree(SPEECH, folder)
-    (folder / "clips.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
-
-
-@pytest.fixture(scope="module")
-def tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with a run of four small steps, which leave the bundled base nearly as good."""
-    folder = tmp_path_factory.mktemp("tuned")
-    write_corpus(folder / "source")
-    corpus = folder / "corpora" / "sv"
-    prepare([str(folder / "source" / "clips.jsonl")], corpus, language="sv")
-    keys = {
-        "max_steps": 4, "batch_s": 10.0, "save_every": 2, "evaluate_every": 2, "device": "cpu",
-        "learning_rate": 1e-5, "packed_share": 0.0, "full_share": 0.0,
-    }  # fmt: skip
-    table = {"language": "sv", "model": "bundled", "train": keys}
-    table["release"] = {"interpolate": [], "average_last": 2, "golden_clips": 4}
-    train(parse_recipe(table), corpus, folder / "runs" / "sv")
-    return folder
 
 
 @pytest.fixture
 def home(tuned: Path, tmp_path: Path) -> Path:
     return shutil.copytree(tuned, tmp_path / "store")
-
-
-@pytest.fixture(scope="module")
-def released(tuned: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with one release, and nothing else."""
-    to = tmp_path_factory.mktemp("released")
-    made = release(tuned / "runs" / "sv", to, formats=FORMATS)
-    assert (made.number, made.deployed) == (1, True)
-    assert "Release 1 is in" in str(made)
-    return to
-
-
-def damage(run: Path) -> None:
-    """Make what training left worse, and hide how it came to be."""
-    shutil.rmtree(run / "checkpoints")
-    path = run / "model" / "model.safetensors"
-    weights = load_file(path)
-    torch.manual_seed(0)
-    name = "model.decoder.layers.1.encoder_attn.out_proj.weight"
-    weights[name] = weights[name] * 0.0
-    save_file(weights, path, {"format": "pt"})
 
 
 def test_a_run_becomes_a_release_that_is_complete_and_deployed(released: Path) -> None:
