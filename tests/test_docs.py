@@ -86,7 +86,7 @@ def examples() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("document", "line"), examples())
 def test_every_example_is_a_command_that_exists(document: str, line: str) -> None:
-    command, *arguments = shlex.split(line, comments=True)[1:]
+    command, *arguments = shlex.split(re.sub(r"\s#.*", "", line))[1:]  # STORE#7 is no comment
     assert command in group.commands, f"{document}: {line}"
     group.commands[command].make_context(command, arguments)  # raises on wrong usage
 

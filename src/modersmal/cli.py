@@ -172,9 +172,9 @@ def _modersmal(
     """Teach Whisper a mother tongue: from a speech corpus to a fine-tuned model and transcripts.
 
     A MODEL is a Hub id, a folder or URL, that of a run, a release (STORE#7), a store (its latest
-    release), or 'bundled'. Progress goes to standard
-    error. Exit codes: 0 done, 1 your error, 2 usage, 3 stopped with everything saved (start it
-    again to go on), 130 interrupted, 70 a fault of ours.
+    release), or 'bundled'. Progress goes to standard error. Exit codes: 0 done, 1 your error, 2
+    usage, 3 stopped with everything saved (start it again to go on), 130 interrupted, 70 a fault of
+    ours.
     """
     if version:
         print(modersmal.__version__)
