@@ -43,9 +43,10 @@ SENDING_POINTS = [
     "remote.before-delete",
 ]  # fmt: skip
 FETCHING_POINTS = ["remote.before-got", "remote.before-got-folder"]
-RELEASING_POINTS = [  # in store/test_releases.py, release/test_release.py and release/test_draft.py
+RELEASING_POINTS = [  # in store/test_releases.py, and release/test_{draft,release,publish}.py
     "release.before-note", "release.before-claim", "release.after-claim", "release.before-move",
-    "release.after-move",
+    "release.after-move", "publish.before-files", "publish.before-tag", "publish.after-tag",
+    "publish.before-main", "publish.after-batch",
 ]  # fmt: skip
 HERE_POINTS = [*TRAINING_POINTS, *WRITER_POINTS, *FILE_POINTS, *LAST_POINTS]
 
