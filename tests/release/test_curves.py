@@ -1,5 +1,6 @@
 """A training's course is drawn from its metrics, and TensorBoard reads the logs that go along."""
 
+import shutil
 from pathlib import Path
 
 import matplotlib.image
@@ -82,6 +83,15 @@ def test_tensorboard_reads_the_logs_whose_names_tell_no_machine(run: Path, tmp_p
     [original] = (run / "tensorboard").iterdir()
     assert original.name.split(".")[4] not in log.name.split(".")
     read = EventAccumulator(str(log.parent))
+    read.Reload()
+    assert len(read.Scalars("loss")) == 200
+    assert [round(one.value, 3) for one in read.Scalars("dev_wer")] == [0.4, 0.2]
+
+
+def test_logs_that_did_not_come_along_are_written_anew(run: Path, tmp_path: Path) -> None:
+    shutil.rmtree(run / "tensorboard")
+    write_curves(run, tmp_path / "release")
+    read = EventAccumulator(str(tmp_path / "release" / "tensorboard"))
     read.Reload()
     assert len(read.Scalars("loss")) == 200
     assert [round(one.value, 3) for one in read.Scalars("dev_wer")] == [0.4, 0.2]

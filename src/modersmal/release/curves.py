@@ -2,12 +2,15 @@
 
 import json
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from torch.utils.tensorboard import SummaryWriter
 
 from modersmal import store
 from modersmal.evaluate.records import EVALUATION_FILE
@@ -18,6 +21,7 @@ from modersmal.train.log import read_metrics
 CURVES = "curves"
 TENSORBOARD = "tensorboard"
 _BASE_SCORE = f"scores/base-dev/{EVALUATION_FILE}"
+_EVENTS = "*tfevents*"
 _INCHES = 8.0, 4.5
 _DOTS_PER_INCH = 110
 _SMOOTHING = 0.95
@@ -47,7 +51,8 @@ def write_curves(run: Path, to: Path) -> list[Path]:
         if rates:
             figure = _dev(rates, metric, _base_rate(run, metric))
             drawn.append(_save(figure, folder / f"dev-{metric}.png"))
-    _copy_logs(run / TENSORBOARD, to / TENSORBOARD)
+    if rows:
+        _keep_logs(rows, run / TENSORBOARD, to / TENSORBOARD)
     return drawn
 
 
@@ -114,10 +119,21 @@ def _base_rate(run: Path, metric: str) -> float | None:
     return None
 
 
-def _copy_logs(logs: Path, to: Path) -> None:
-    """Copy them under names that do not tell the machine's."""
-    with store.writing(to):
+def _keep_logs(rows: Iterable[Mapping[str, Any]], logs: Path, to: Path) -> None:
+    """Copy TensorBoard's files, under names that do not tell the machine's. Stores far away do not
+    have them: there they are written anew, as of the metrics."""
+    with store.writing(to), TemporaryDirectory() as made:
         shutil.rmtree(to, ignore_errors=True)
-        for number, log in enumerate(sorted(logs.glob("*tfevents*"))):
+        found = sorted(logs.glob(_EVENTS)) or _written(rows, Path(made))
+        for number, log in enumerate(found):
             to.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(log, to / f"events.out.tfevents.{log.name.split('.')[3]}.{number}")
+
+
+def _written(rows: Iterable[Mapping[str, Any]], folder: Path) -> list[Path]:
+    with SummaryWriter(str(folder)) as board:
+        for row in rows:
+            for name, value in row.items():
+                if name != "step" and not isinstance(value, str):
+                    board.add_scalar(name, value, int(row["step"]))
+    return sorted(folder.glob(_EVENTS))
