@@ -137,3 +137,16 @@ def test_paths_are_relative_to_the_recipe(tmp_path: Path) -> None:
     assert recipe.data.sources == [str(tmp_path / "a.csv"), "/b", str(Path.home() / "c")]
     assert recipe.evaluate.candidates == [str(tmp_path / "old"), "org/name"]
     assert load_recipe(write(tmp_path, "")).model == "openai/whisper-small"
+
+
+@pytest.mark.parametrize("shares", [[0.0], [0.25, 1.0], [-0.1]])
+@pytest.mark.parametrize("table", ["train", "release"])
+def test_what_is_mixed_in_of_the_base_is_a_share(table: str, shares: list[float]) -> None:
+    with pytest.raises(RecipeError, match=rf"{table}\.interpolate: .*between 0 and 1"):
+        parse_recipe({table: {"interpolate": shares}})
+    assert parse_recipe({table: {"interpolate": [0.25]}})
+
+
+def test_a_key_of_training_in_the_table_of_release_is_told() -> None:
+    with pytest.raises(RecipeError, match=r"unknown key 'release\.save_every' .*\[train\]"):
+        parse_recipe({"release": {"save_every": 5}})
