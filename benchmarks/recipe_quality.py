@@ -142,7 +142,7 @@ def write_recipe(home: Path, corpus: Path, option: str, seed: int, steps: int) -
     settings = {
         "max_steps": steps,
         "batch_s": BATCH_S,
-        "learning_rate": 1e-3,
+        "learning_rate": 3e-4,
         "warmup_steps": 50,
         "save_every": max(1, steps // 10),
         "evaluate_every": 0,
