@@ -50,6 +50,8 @@ bench: $(READY)
 	$(BIN)/python benchmarks/transcription.py
 	$(BIN)/python benchmarks/checkpointing.py
 	$(BIN)/python benchmarks/publish.py
+	$(BIN)/python benchmarks/release.py cost
+	$(BIN)/python benchmarks/release.py runtimes
 	$(BIN)/python benchmarks/restart.py --size bundled
 	$(BIN)/python benchmarks/restart.py --size small --repeats 2
 	$(BIN)/python benchmarks/geometry.py --folder build/geometry

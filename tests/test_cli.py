@@ -86,6 +86,7 @@ FROZEN = {
         "force": ("--force REASON", "str | None", None),
         "corpus": ("--corpus CORPUS", "str | None", None),
         "offline": ("--offline", "bool", False),
+        "as_json": ("--json", "bool", False),
     },
     "releases": {
         "store": ("STORE", "str", REQUIRED),

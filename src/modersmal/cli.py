@@ -459,6 +459,7 @@ def release(
         ),
     ] = None,
     offline: Offline = False,
+    as_json: Json = False,
 ) -> Answer:
     """Make a run's best weights a release that every runtime can read, and deploy it.
 
@@ -473,7 +474,7 @@ def release(
         corpus=corpus,
         offline=offline,
     )
-    return Answer(str(released))
+    return Answer(_json(released) if as_json else str(released))
 
 
 @command("modersmal releases modersmal-store")

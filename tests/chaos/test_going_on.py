@@ -45,9 +45,8 @@ def test_damaged_checkpoints_are_told_and_cost_nothing(start, expected, tmp_path
     assert steps_learned(run) == list(range(1, STEPS + 1))
 
 
-@pytest.mark.parametrize(
-    "kills", [[25], pytest.param([12, 7, 7, 3], marks=pytest.mark.chaos)], ids=str
-)
+@pytest.mark.chaos  # its budget is in seconds: it needs a machine to itself
+@pytest.mark.parametrize("kills", [[25], [12, 7, 7, 3]], ids=str)
 def test_a_decay_that_the_clock_has_planned_is_followed_to_the_same_bits(start, tmp_path, kills):
     """`finish`: killed after its plan, it goes on; another run follows the same journal."""
     keys = {"max_steps": 5000, "on_deadline": "finish", "save_every": 4, "evaluate_every": 0}

@@ -27,7 +27,7 @@ from modersmal.train.log import read_metrics
 from modersmal.train.train import train
 
 
-@pytest.fixture(params=["folder", "s3"])
+@pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.chaos)])
 def there(request, tmp_path):
     """A store: a folder, and a real S3 server."""
     return request.getfixturevalue("s3_store") if request.param == "s3" else tmp_path / "there"

@@ -30,7 +30,7 @@ FIRST_STEP, SAVE, UPLOAD, END = (
      "queue.before-remove:2", "remote.before-delete:1"],
     ["model.after-manifest:1", "model.before-rename:1"],
 )  # fmt: skip
-QUICK = {"train.after-step:1", "remote.after-file:4"}
+QUICK = {"remote.after-file:4"}
 
 
 def frozen_at(start, run, point, **how):

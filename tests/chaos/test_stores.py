@@ -60,11 +60,12 @@ def marks(s3):
     return list(dict.fromkeys(arrived))
 
 
+@pytest.mark.chaos  # how long steps take is held against the clock
 @pytest.mark.parametrize(
     ("away_s", "backoff"),
     [
         (2.0, Backoff(first_s=0.05, longest_s=0.2, within_s=0.5)),
-        pytest.param(75.0, None, marks=pytest.mark.chaos),  # as it is for everybody
+        (75.0, None),  # as it is for everybody
     ],
 )
 def test_a_store_that_is_away_stops_no_step_and_is_said_once(

@@ -368,6 +368,9 @@ def test_a_scheme_nobody_knows_or_whose_package_is_missing_says_what_to_do(monke
     with pytest.raises(StoreError, match=r"s3://, gs://, hf://"):
         Remote.open("nothing-like-it://host/path")
     monkeypatch.setitem(sys.modules, "gcsfs", None)
+    in_use = sys.modules["fsspec.registry"]._registry
+    for scheme in ("gs", "gcs"):  # by tests before this one
+        monkeypatch.delitem(in_use, scheme, raising=False)
     with pytest.raises(StoreError, match=r"pip install 'modersmal\[gcs\]'"):
         Remote.open("gs://bucket/path")
 

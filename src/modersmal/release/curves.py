@@ -13,14 +13,13 @@ from matplotlib.figure import Figure
 from torch.utils.tensorboard import SummaryWriter
 
 from modersmal import store
-from modersmal.evaluate.records import EVALUATION_FILE
 from modersmal.language import is_spaced
+from modersmal.release.source import BASE_SCORE
 from modersmal.train.keeping import RECIPE
 from modersmal.train.log import read_metrics
 
 CURVES = "curves"
 TENSORBOARD = "tensorboard"
-_BASE_SCORE = f"scores/base-dev/{EVALUATION_FILE}"
 _EVENTS = "*tfevents*"
 _INCHES = 8.0, 4.5
 _DOTS_PER_INCH = 110
@@ -114,7 +113,7 @@ def _metric(run: Path) -> str:
 def _base_rate(run: Path, metric: str) -> float | None:
     """What the base scored on dev, where `modersmal run` had that decoded."""
     with suppress(OSError, ValueError, KeyError, IndexError, TypeError):
-        scores = json.loads((run / _BASE_SCORE).read_text(encoding="utf-8"))["scores"]
+        scores = json.loads((run / BASE_SCORE).read_text(encoding="utf-8"))["scores"]
         return float(scores[0]["result"]["score"]["normalised"][metric]["rate"])
     return None
 

@@ -119,11 +119,11 @@ from pywhispercpp.model import Model
 
 file = hf_hub_download("{REPOSITORY}", "{format.place}")
 model = Model(file, context_params={{"flash_attn": False}})
-for segment in model.transcribe("{AUDIO}", language="{release.language_token}"):
+for segment in model.transcribe("{AUDIO}", language="{release.language_token}", n_max_text_ctx=0):
     print(segment.text)
 """.strip(),
         note=f"Without Python: `whisper-cli -m {format.place.rpartition('/')[2]} "
-        f"-l {release.language_token} -nfa -f {AUDIO}`.",
+        f"-l {release.language_token} -nfa -mc 0 -f {AUDIO}`.",
     )
 
 

@@ -37,7 +37,7 @@ from modersmal.release.timed import timed_windows
 from modersmal.store.files import files_of
 from modersmal.store.releases import Releases
 from modersmal.whisper.heads import find_heads
-from modersmal.whisper.load import CARD_FILE, Whisper
+from modersmal.whisper.load import CARD_FILE, Whisper, read_card
 from modersmal.whisper.save import save_complete
 
 _NO_MODEL = ("README.md", "release.json", "recipe.json", f"{SCORES}/", "curves/", "tensorboard/")
@@ -280,9 +280,10 @@ class _Making:
             return None, None
         folder, name = self.draft.folder, self.source.name
         mine = score_test(str(folder), corpus, folder, system=name, config=evaluate)
+        model = self.source.recipe.model
+        system = read_card(folder).base or model  # not a path of this machine
         try:
-            model = self.source.recipe.model
-            base = score_test(model, corpus, folder, name="base", system=model, config=evaluate)
+            base = score_test(model, corpus, folder, name="base", system=system, config=evaluate)
         except (ModelError, HubError) as error:
             say(f"What the base scores is not known: {error}")
             return mine, None

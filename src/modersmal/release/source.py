@@ -10,6 +10,7 @@ from typing import Any
 from modersmal.config import Recipe, parse_recipe
 from modersmal.corpus import Corpus
 from modersmal.errors import CorpusError, ModelError, StoreMissing
+from modersmal.evaluate.records import EVALUATION_FILE
 from modersmal.store.files import MANIFEST
 from modersmal.store.folder import is_synced
 from modersmal.store.remote import Remote, local_place
@@ -22,6 +23,7 @@ from modersmal.train.keeping import CHECKPOINTS, RECIPE
 from modersmal.train.log import METRICS
 
 _RUNS, _CORPORA = "runs", "corpora"
+BASE_SCORE = f"scores/base-dev/{EVALUATION_FILE}"  # of the base, by `modersmal run`
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def _places(run: str) -> tuple[Path, Remote | None, Path]:
     place = workspace.place(f"{_RUNS}/{name}")
     workspace.pull(f"{_CORPORA}/{name}")
     there = place.list() if place else []
-    for file in (RECIPE, METRICS, CANDIDATES):
+    for file in (RECIPE, METRICS, CANDIDATES, BASE_SCORE):
         if place and file in there:
             place.get(file, workspace.run(name) / file)
     return workspace.run(name), place, workspace.corpus(name)
