@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 import torch
@@ -10,8 +11,10 @@ from modersmal.train.ranks import Ranks
 
 
 @pytest.mark.parametrize("knew", [True, False])
-def test_the_text_before_is_for_models_that_are_heard_in_windows(knew, tiny_whisper, tiny_corpus):
-    base = tiny_whisper(terse=True)
+def test_the_text_before_is_for_models_that_are_heard_in_windows(
+    knew, tiny_whisper, tiny_corpus, tmp_path
+):
+    base = shutil.copytree(tiny_whisper(terse=True), tmp_path / "base")
     (base / "modersmal.json").write_text(json.dumps({"context": "dynamic", "windows": knew}))
     recipe = parse_recipe(
         {

@@ -577,11 +577,11 @@ def test_too_little_memory_halves_what_the_device_takes(
 
 @pytest.mark.parametrize("knew", [True, False])
 def test_windows_are_kept_not_learned_anew(knew, tiny_whisper, tiny_corpus, tmp_path):
-    base = tiny_whisper(terse=True)
+    base = shutil.copytree(tiny_whisper(terse=True), tmp_path / "base")
     (base / "modersmal.json").write_text(json.dumps({"context": "dynamic", "windows": knew}))
     keys = {"max_steps": 1, "packed_share": 0.5}
-    run_training(base, tiny_corpus(dev=0), tmp_path, **keys)
-    card = json.loads((tmp_path / "model" / "modersmal.json").read_text())
+    run_training(base, tiny_corpus(dev=0), tmp_path / "run", **keys)
+    card = json.loads((tmp_path / "run" / "model" / "modersmal.json").read_text())
     assert card["windows"] == knew
 
 
