@@ -35,11 +35,11 @@ BATCH = 8
 GOAL = 10
 
 
-def test_split(folder: Path) -> Split:
-    """The test split of the Swedish corpus, prepared into `folder`."""
+def prepared_split(folder: Path, split: str = "test") -> Split:
+    """A split of the Swedish corpus, prepared into `folder`."""
     release = Path(os.environ["MODERSMAL_BENCH_DATA"]) / RELEASE
     prepare([str(release)], folder, language="sv")
-    return Corpus.open(folder).split("test")
+    return Corpus.open(folder).split(split)
 
 
 def evenly(split: Split, count: int) -> list[int]:
@@ -101,7 +101,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=0, help="evenly out of the split; 0: all")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        split = test_split(Path(folder) / "corpus")
+        split = prepared_split(Path(folder) / "corpus")
         rows = evenly(split, options.clips)
         compare(options.model, split, rows)
 

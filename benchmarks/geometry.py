@@ -41,8 +41,10 @@ MIXTURES = {
         "packed_share": 0.0, "full_share": 0.0, "timestamp_share": 0.0, "silence_share": 0.0,
     },
     "default": {},
-    "more packed": {"packed_share": 0.7},
-    "packed": {"packed_share": 1.0, "full_share": 0.0},
+    "tenth packed": {"packed_share": 0.1, "full_share": 0.03},
+    "fifth packed": {"packed_share": 0.2, "full_share": 0.03},
+    "third packed": {"packed_share": 0.35, "full_share": 0.03},
+    "mostly packed": {"packed_share": 0.7, "full_share": 0.03},
     "more full": {"full_share": 0.15},
     "no full": {"full_share": 0.0},
 }  # fmt: skip

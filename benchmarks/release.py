@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation import evenly, test_split
+from evaluation import evenly, prepared_split
 from measured import run
 from modersmal import audio
 from modersmal.config import EvaluateConfig
@@ -121,7 +121,7 @@ class Scored:
 
 
 def runtimes(model: str, clips: int, folder: Path) -> None:
-    split = test_split(folder / "corpus")
+    split = prepared_split(folder / "corpus")
     release = folder / "release"
     for name in FORMATS:
         export(locate(model), release, name)

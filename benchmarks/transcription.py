@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 from faster_whisper import BatchedInferencePipeline, WhisperModel
 
-from evaluation import evenly, test_split
+from evaluation import evenly, prepared_split
 from modersmal import audio
 from modersmal.config import EvaluateConfig
 from modersmal.evaluate.metrics import score
@@ -140,7 +140,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["MODERSMAL_CACHE"] = folder
         if options.only != "long":
-            split = test_split(Path(folder) / "corpus")
+            split = prepared_split(Path(folder) / "corpus")
             rows = evenly(split, options.clips)
             clips = [audio.decode(data).samples for data in split.audio_bytes(rows)]
             short_clips(options.size, clips, Path(folder) / "model")

@@ -307,7 +307,7 @@ class TrainConfig(Section):
         "the result. Set it to leave memory to others.",
     )
     packed_share: float = Field(
-        default=0.35,
+        default=0.1,
         ge=0,
         le=1,
         description="Share of the steps whose clips, or a recording's consecutive segments, are "
@@ -315,7 +315,7 @@ class TrainConfig(Section):
         "forgotten. 0 where the model will only hear single sentences.",
     )
     full_share: float = Field(
-        default=0.03,
+        default=0.02,
         ge=0,
         le=1,
         description="Share of the steps whose clips are each padded to 30 s, so that runtimes "
