@@ -52,7 +52,7 @@ def write_run(run: Path, **metrics: Any) -> Path:
     )
     table = {"recipe": recipe.model_dump(mode="json"), "identity": {}}
     store.write_json(run / "recipe.json", table | {"modersmal": "0.1.0", "torch": "2.13.0"})
-    with MetricsLog(run, 0, scored=False) as log:
+    with MetricsLog(run, 0, unscored=[0]) as log:
         log.write(1, loss=3.0, seconds=1.5, hardware="1 × NVIDIA L4", **metrics)
         log.write(2, loss=2.0, seconds=4.0, **({"energy_j": 7.2e6} if metrics else {}))
     return run
@@ -127,7 +127,7 @@ def test_a_run_outside_of_a_store_keeps_its_address(tmp_path: Path, corpus: Corp
 
 def test_what_was_measured_in_part_is_said_to_be_so(tmp_path: Path, corpus: Corpus) -> None:
     run = write_run(tmp_path / "runs" / "a", energy_source="NVML")
-    with MetricsLog(run, 2, scored=False) as log:
+    with MetricsLog(run, 2, unscored=[2]) as log:
         log.write(3, loss=2.0, seconds=1.0, hardware="a CPU")
     cost = gather(run, corpus, BUNDLED, Chosen()).cost
     assert cost.hardware == "1 × NVIDIA L4, then a CPU"

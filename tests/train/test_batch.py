@@ -52,6 +52,32 @@ def test_some_of_what_is_padded_to_30_s_is_padded_as_other_runtimes_do(make_load
             assert sample.zeros_from == len(sample.samples) // 160 + 1
 
 
+def test_parts_are_made_ahead_in_memory_that_a_gpu_copies_from(make_loader, monkeypatch):
+    """Of the size that the device takes; where that has changed since, they are made anew."""
+    pinned = []
+
+    def pin(tensor):  # what takes a GPU
+        pinned.append(tensor.clone())
+        return pinned[-1]
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", pin)
+    batch = make_loader(batch_s=20.0, full_share=1.0).reader.load(0)
+
+    ahead = batch.made_ahead(60.0, pinned=True)
+
+    def tensors(parts):
+        return [value for part in parts for value in vars(part).values() if torch.is_tensor(value)]
+
+    parts = list(ahead.micro_batches(60.0))
+    assert len(parts) > 1
+    assert all(one is other for one, other in zip(tensors(parts), pinned, strict=True))
+    plain = tensors(batch.micro_batches(60.0))
+    assert all(torch.equal(one, other) for one, other in zip(plain, pinned, strict=True))
+    again = tensors(ahead.micro_batches(30.0))
+    assert len(again) > len(pinned)
+    assert not {id(one) for one in again} & {id(one) for one in pinned}
+
+
 def test_labels_are_padded_behind_their_length():
     part = collate([heard(1600), heard(3200, ids=(1, 2, 3, 4, 9))], frames=40)
     assert part.inputs.tolist() == [[1, 2, 2, 2], [1, 2, 3, 4]]

@@ -104,6 +104,16 @@ def test_a_batch_follows_from_its_step_alone(durations_s, batch_s, step):
     assert before.batch(step) == alone.batch(step) == pickle.loads(pickle.dumps(alone)).batch(step)  # noqa: S301
 
 
+def test_windows_of_recordings_follow_from_their_step_alone():
+    """Whoever goes on, in the second epoch too, cuts them where the one before would have."""
+    shapes = {"batch_s": 60.0, "packed_share": 1.0, "prompt_share": 0.5, "silence_share": 0.1}
+    clips = recordings([40, 1, 25, 60])
+    straight = plan_of(clips, **shapes)
+    last = 2 * straight.batches_per_epoch
+    batches = [straight.batch(step) for step in range(last)]
+    assert all(plan_of(clips, **shapes).batch(step) == batches[step] for step in range(last))
+
+
 def test_seeds_and_epochs_differ():
     plan = plan_of(speech(200), **MIXED)
     rows = [[batch.rows for batch in epoch_of(plan, epoch)] for epoch in (0, 1)]

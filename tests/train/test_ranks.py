@@ -15,6 +15,7 @@ from modersmal.config import parse_recipe
 from modersmal.errors import Stopped
 from modersmal.train.log import read_metrics
 from modersmal.train.ranks import Ranks, own_device, speaks, world_size
+from modersmal.train.shapes import GEOMETRIES, Shapes
 from modersmal.train.stopping import Wish
 from modersmal.train.train import train
 
@@ -69,6 +70,9 @@ def stop_at(step):
 def test_one_process_then_two_then_one_end_as_one_alone(tiny_whisper, tiny_corpus, tmp_path):
     """With a stop between them: asked of the one, and of the second of the two."""
     keys, corpus = settings(tiny_whisper(terse=True)), tiny_corpus()
+    shapes = Shapes.of(parse_recipe(keys).train)
+    for steps in (range(8), range(8, 16), range(16, STEPS)):  # each session has all of them
+        assert {shapes.geometry(0, step) for step in steps} == set(GEOMETRIES)
     alone = train(parse_recipe(keys), corpus, tmp_path / "alone")
     run = tmp_path / "run"
     with pytest.raises(Stopped, match="step 8 of 24"):

@@ -195,4 +195,4 @@ def test_the_state_is_what_was_given(model, optimizer, tmp_path):
         saver.save(state, model, optimizer)
     folder = tmp_path / str(Name(5, 1))
     assert checkpoint.read_state(folder) == state
-    assert json.loads((folder / "state.json").read_text())["schema"] == 2
+    assert json.loads((folder / "state.json").read_text())["schema"] == 3

@@ -32,6 +32,7 @@ from modersmal.train import loop
 from modersmal.train.checkpoint import Checkpoints
 from modersmal.train.journal import Journal
 from modersmal.train.log import read_metrics
+from modersmal.train.shapes import GEOMETRIES, Shapes
 from modersmal.train.train import train
 from modersmal.whisper.load import load
 from tiny import write_tiny_corpus
@@ -102,12 +103,21 @@ def test_a_run_writes_all_that_is_promised(whole):
     }  # fmt: skip
 
 
+def test_what_is_interrupted_here_is_of_every_geometry(tiny_whisper):
+    shapes = Shapes.of(parse_recipe(settings(tiny_whisper(terse=True))).train)
+    assert {shapes.geometry(0, step) for step in range(STEPS)} == set(GEOMETRIES)
+
+
 def test_metrics_go_to_jsonl_and_to_tensorboard(whole):
     run, result, reports = whole
     rows = read_metrics(run)
     steps = [row for row in rows if "loss" in row]
     assert [row["step"] for row in steps] == list(range(1, STEPS + 1))
-    assert steps[0].keys() >= {"loss", "learning_rate", "gradient_norm", "audio_s_per_s", "epoch"}
+    assert steps[0].keys() >= {
+        "loss", "learning_rate", "gradient_norm", "audio_s_per_s", "tokens_per_s", "epoch",
+        "padding_share", "loader_wait_share",
+    }  # fmt: skip
+    assert any("packing_efficiency" in step for step in steps)
     scores = [row for row in rows if "dev_wer" in row]
     assert [row["step"] for row in scores] == [4, 8]
     assert min(row["dev_wer"] for row in scores) == result.dev
@@ -557,6 +567,8 @@ def test_too_little_memory_halves_what_the_device_takes(
     learn, refused = Learner.step, []
 
     def step(self, batch, rate, device_batch_s):
+        decided = Journal(tmp_path / "journal.jsonl").latest(batch.planned.step, "device_batch_s")
+        assert device_batch_s in (100.0, decided.value)  # on the disk before it takes effect
         if device_batch_s > 4:
             refused.append(device_batch_s)
             raise torch.OutOfMemoryError("out of memory")

@@ -1,15 +1,20 @@
 """What timestamps say becomes segments; many recordings at once give what each gives alone."""
 
+import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from faster_whisper import WhisperModel
 
 from modersmal.language import Vocabulary
 from modersmal.transcribe.clips import segments_of
 from modersmal.transcribe.engine import Engine
 from modersmal.whisper.decode import Hypothesis
+from modersmal.whisper.decode_ct2 import CTranslate2Decoder
 from modersmal.whisper.load import describe
 from modersmal.whisper.tokens import special_ids, text_ids
 
@@ -60,6 +65,36 @@ def test_many_at_once_give_what_each_gives_alone(engine: Engine, speech) -> None
     assert at_once[5].segments == []
     assert reached == sorted(reached)
     assert reached[-1] == pytest.approx(sum(map(len, recordings)) / RATE)
+
+
+@pytest.mark.parametrize("words", [False, True])
+def test_short_clips_are_heard_in_their_own_context_and_never_below_the_published_floor(
+    cache: Path, speech, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: bool
+) -> None:
+    """Of two models that differ in what their cards say alone."""
+    heard: list[int] = []
+
+    def noting(encode):
+        def noted(self, features, *rest):
+            heard.append(features.shape[-1])
+            return encode(self, features, *rest)
+
+        return noted
+
+    monkeypatch.setattr(CTranslate2Decoder, "write", noting(CTranslate2Decoder.write))
+    monkeypatch.setattr(WhisperModel, "encode", noting(WhisperModel.encode))
+    clip, seen = speech[0], {}
+    for floor_s in (2.0, 7.0):
+        model = shutil.copytree(describe("bundled").folder, tmp_path / str(floor_s))
+        card = json.loads((model / "modersmal.json").read_text())
+        (model / "modersmal.json").write_text(json.dumps(card | {"context_floor_s": floor_s}))
+        heard.clear()
+        Engine.open(str(model)).transcribe(clip, words=words, beams=1)
+        seen[floor_s] = min(heard)
+
+    spoken_s = len(clip) / RATE
+    assert 200 <= seen[2.0] <= 100 * (spoken_s + 1) < 700
+    assert seen[7.0] == 700
 
 
 def test_long_recordings_are_read_in_windows_by_those_who_learned_them(

@@ -441,6 +441,13 @@ class TrainConfig(Section):
         description="Steps between dev scores, from which the best model is chosen; 0: only at the "
         "end.",
     )
+    evaluate_beside: bool | Literal["auto"] = Field(
+        default="auto",
+        description="Score dev while training goes on, on this machine's cores, from a checkpoint "
+        "of its step. 'auto': where training and its loader leave two cores or more, for models "
+        "up to small. false where memory is short, since the process takes a model's more; true "
+        "where a score may take as long as the steps to the next.",
+    )
     dev_clips: int | None = Field(
         default=None,
         ge=1,

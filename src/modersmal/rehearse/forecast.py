@@ -6,7 +6,7 @@ from modersmal.config import TrainConfig
 from modersmal.rehearse.measure import Decoding, Training
 from modersmal.rehearse.result import Part
 from modersmal.rehearse.standin import Steps, evenly
-from modersmal.train.checkpoint import Best, Name, Retention
+from modersmal.train.checkpoint import Name, Retention
 from modersmal.train.dev import TYPICAL_CLIPS
 from modersmal.whisper.decode import WINDOW_S
 
@@ -73,12 +73,12 @@ def most_checkpoints(config: TrainConfig, *, scored: bool) -> tuple[int, int]:
     """
     scores = set(dev_scores(config)) if scored else set()
     kept, retention = list[Name](), Retention.of(config)
-    best: Best | None = None
+    best = set[int]()
     most = 0
     for step in saves(config, scored=scored):
         kept.append(Name(step, 0))
         most = max(most, len(kept))
-        best = Best(step, 0.0, "wer") if step in scores else best
+        best = {step} if step in scores else best
         gone = retention.superseded(kept, best)
         kept = [name for name in kept if name not in gone]
     worst = retention.most + 1 + (1 if scored else 0)

@@ -13,7 +13,7 @@ goes from the newest to the oldest, here and in the remote, and takes the first 
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -31,7 +31,7 @@ from modersmal.train.journal import Decision
 from modersmal.train.optim import trained
 from modersmal.train.writer import STATE
 
-SCHEMA = 2
+SCHEMA = 3
 MODEL = "model.safetensors"
 OPTIMIZER = "optimizer.safetensors"
 _NAME = re.compile(r"step-(\d+)(?:\.t(\d+))?")
@@ -52,7 +52,8 @@ class Best:
 class State:
     """Where a run stands. `step` counts optimiser steps done; the plan follows from it alone.
 
-    `evaluated_step` is the last step with a dev score, `seconds` the time spent training so far.
+    `evaluated_step` is the last step with a dev score, `pending` one whose checkpoint is being
+    scored beside the training, `seconds` the time spent training so far.
     `identity` is what must not change within a run, `scaler` the state of the loss scale,
     `decisions` a copy of the journal.
     """
@@ -66,7 +67,14 @@ class State:
     recipe: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     decisions: tuple[Decision, ...] = ()
+    pending: int | None = None
     schema: int = SCHEMA
+
+    @property
+    def needed(self) -> frozenset[int]:
+        """The steps whose checkpoints stay, however old: the best, and what is being scored."""
+        best = self.best.step if self.best else None
+        return frozenset(step for step in (best, self.pending) if step is not None)
 
 
 @dataclass(frozen=True, order=True)
@@ -213,7 +221,7 @@ def full_bytes(model: nn.Module) -> int:
 
 @dataclass(frozen=True)
 class Retention:
-    """Which checkpoints stay: the `newest`, at least two, the best, and those that the model is
+    """Which checkpoints stay: the `newest`, at least two, what is needed, and what the model is
     averaged of at the end: the last `averaged` of those saved after every `every` steps."""
 
     newest: int = 2
@@ -226,17 +234,16 @@ class Retention:
 
     @property
     def most(self) -> int:
-        """How many stay, the best one aside, where nothing stops the run in between."""
+        """How many stay, those needed aside, where nothing stops the run in between."""
         return max(self.newest, 2, self.averaged)
 
-    def superseded(self, names: Sequence[Name], best: Best | None) -> list[Name]:
-        """Those that may go."""
+    def superseded(self, names: Sequence[Name], needed: Collection[int]) -> list[Name]:
+        """Those that may go, where those of the steps `needed` may not."""
         rising = sorted(names)
         kept = set(rising[-max(self.newest, 2) :])
         regular = {name.step: name for name in rising if name.step % self.every == 0}
         kept |= set(list(regular.values())[-self.averaged :] if self.averaged else ())
-        if best:
-            kept |= set([name for name in rising if name.step == best.step][-1:])
+        kept |= set({name.step: name for name in rising if name.step in needed}.values())
         return [name for name in rising if name not in kept]
 
     def to_average(self, end: int) -> list[int]:

@@ -7,7 +7,7 @@ old checkpoints are deleted there once newer ones have arrived. The lease lies w
 
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,7 +21,7 @@ from modersmal.store.remote import Remote, local_place
 from modersmal.store.uploader import sending
 from modersmal.train import writer
 from modersmal.train.candidates import CANDIDATES
-from modersmal.train.checkpoint import Best, Checkpoints, Name, Retention
+from modersmal.train.checkpoint import Checkpoints, Name, Retention
 from modersmal.train.heartbeat import EVERY_S, STATUS, HeartbeatWriter
 from modersmal.train.journal import JOURNAL
 from modersmal.train.log import METRICS
@@ -102,12 +102,12 @@ class Keeping:
             if self.place is not None and (self.run / name).is_file():
                 self.place.write(name, (self.run / name).read_bytes())
 
-    def prune(self, retention: Retention, best: Best | None) -> None:
+    def prune(self, retention: Retention, needed: Collection[int]) -> None:
         """Delete in the remote what is superseded there by what has arrived there."""
         if self.place is not None:
             if not self.place.confirms:
                 retention = replace(retention, newest=retention.newest + _UNCONFIRMED)
-            for name in retention.superseded(self.checkpoints.remote_names(), best):
+            for name in retention.superseded(self.checkpoints.remote_names(), needed):
                 self.place.delete(f"{CHECKPOINTS}/{name}")
 
 
@@ -139,7 +139,7 @@ class Errands:
                 if event.kind == "saved":
                     self._keeping.send_logs()
                 else:
-                    self._keeping.prune(self._retention, event.best)
+                    self._keeping.prune(self._retention, event.needed)
             except StoreError as error:
                 if not self._failing:
                     self._say(f"{error}; training goes on")

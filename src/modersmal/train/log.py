@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
 
@@ -15,14 +16,14 @@ METRICS = "metrics.jsonl"
 class MetricsLog:
     """Appends metrics of a run that stands at `step`, and drops what a killed one wrote beyond it.
 
-    `scored` says whether the dev score of `step` itself is part of what was saved.
+    The dev scores of the steps `unscored` are no part of what was saved either.
     """
 
-    def __init__(self, run: Path, step: int, *, scored: bool) -> None:
+    def __init__(self, run: Path, step: int, *, unscored: Collection[int | None] = ()) -> None:
         self._path = run / METRICS
         with store.writing(self._path):
             run.mkdir(parents=True, exist_ok=True)
-            _forget_after(self._path, step, scored)
+            _forget_after(self._path, step, unscored)
             self._file = self._path.open("a", encoding="utf-8")
             self._board = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)
 
@@ -68,11 +69,11 @@ def read_metrics(run: Path) -> list[dict[str, float]]:
     return rows
 
 
-def _forget_after(path: Path, step: int, scored: bool) -> None:
+def _forget_after(path: Path, step: int, unscored: Collection[int | None]) -> None:
     if path.is_file():
         kept = [
             row
             for row in read_metrics(path.parent)
-            if row["step"] < step or (row["step"] == step and (scored or "dev_wer" not in row))
+            if row["step"] <= step and not (row["step"] in unscored and "dev_wer" in row)
         ]
         store.write_bytes(path, "".join(f"{json.dumps(row)}\n" for row in kept).encode())

@@ -14,7 +14,9 @@ from modersmal.progress import Advance, progress
 from modersmal.store.faults import fault
 from modersmal.train.account import Account, StepReport, Taken
 from modersmal.train.batch import StepBatch
-from modersmal.train.checkpoint import Best, State
+from modersmal.train.beside import Beside
+from modersmal.train.candidates import GONE
+from modersmal.train.checkpoint import Best, Name, State
 from modersmal.train.dev import DevScore, DevSet
 from modersmal.train.energy import Meter
 from modersmal.train.grow import DEVICE_BATCH_S, Growth
@@ -42,6 +44,7 @@ class Loop:
         learner: Learner,
         loader: Loader,
         dev: DevSet | None,
+        beside: Beside,
         state: State,
         saver: Saver,
         journal: Journal,
@@ -58,12 +61,14 @@ class Loop:
         still_ours: Callable[[], None],
     ) -> None:
         self.learner, self.loader, self.dev, self.state = learner, loader, dev, state
+        self.beside = beside
         self.saver, self.journal, self.heartbeat, self.pace = saver, journal, heartbeat, pace
         self.growth = growth
         self.config: TrainConfig = learner.config
         self._run, self._say = run, say
         self._on_saved, self._still_ours = on_saved, still_ours
         self._saved_step = state.step  # nothing to save before the first step
+        self._written: Name | None = None  # the checkpoint that is to be scored beside the steps
         self._skipped = 0
         self._taken: Taken | None = None  # and not settled yet
         self._account = Account(heartbeat, batches_per_epoch, on_step, meter)
@@ -84,12 +89,13 @@ class Loop:
             StoreError: a checkpoint could not be written; the earlier ones are intact.
         """
         first = self.state.step
-        scored = self.state.evaluated_step == first
+        open_steps = {self.state.pending, first} - {self.state.evaluated_step, None}
         with (
-            MetricsLog(self._run, first, scored=scored) as log,
+            MetricsLog(self._run, first, unscored=open_steps) as log,
             progress("Training", total=self.end, unit="steps", done=first) as advance,
         ):
             if first:
+                self._go_on_scoring()
                 self._milestone(log, wish, advance)
             steps = self.loader.steps(first, self.config.max_steps)
             try:
@@ -122,6 +128,7 @@ class Loop:
         fault("train.after-step")
         self._milestone(log, wish, advance)
         self._attend()
+        self._hear_score(log)
         self.pace.step_took(time.monotonic() - began_s - self._scoring_s, batch.planned.audio_s)
 
     def _attend(self) -> None:
@@ -132,6 +139,8 @@ class Loop:
             self.pace.heard(event.kind, event.name.step)
             tell = self.heartbeat.saved if event.kind == "saved" else self.heartbeat.confirmed
             tell(event.name.step)
+            if event.kind == "saved" and event.name.step == self.state.pending:
+                self._written = event.name
 
     def _upload_last(self, wish: Wish) -> None:
         """Wait until everything is where it counts; a stop is heeded, since all is on the disk."""
@@ -242,22 +251,36 @@ class Loop:
         """Score and save where this step is due for it."""
         step = self.state.step
         saving = step % self.config.save_every == 0 or step == self.end
-        if saving or self._is_unscored(step):
+        if saving or self._is_due(step):
             self._settle(log, advance)
-        if self.dev and self._is_unscored(step):
-            if self.pace.may_evaluate(step):
+        if self.dev and self._is_due(step):
+            self._await_score(log, wish, advance)  # an earlier one: scores come in their order
+            if self.beside.chosen and (step < self.end or self._may_evaluate(step)):
+                self.state, saving = replace(self.state, pending=step), True
+            elif not self.beside.chosen and self._may_evaluate(step):
                 self._score(self.dev, log, wish, advance)
-            elif not self.pace.may_skip_evaluation(step):
-                raise self._stopped("no time is left for a dev score: ")
         best = self.state.best is not None and self.state.best.step == step
         if saving or best:
             self._save()
+        if step == self.end:
+            self._await_score(log, wish, advance)
 
-    def _is_unscored(self, step: int) -> bool:
-        """Whether this step is due for a dev score, and has none yet."""
+    def _may_evaluate(self, step: int) -> bool:
+        """Whether there is time for a dev score. Raises Stopped where it is to be taken later."""
+        if self.pace.may_evaluate(step):
+            return True
+        if self.pace.may_skip_evaluation(step):
+            return False
+        raise self._stopped("no time is left for a dev score: ")
+
+    def _is_due(self, step: int) -> bool:
+        """Whether this step is due for a dev score, and has none yet and none on its way."""
         every = self.config.evaluate_every
         due = step == self.end or (every > 0 and step % every == 0)
-        return due and self.state.evaluated_step != step
+        return due and self.state.pending != step and not self._is_scored(step)
+
+    def _is_scored(self, step: int) -> bool:
+        return self.state.evaluated_step == step
 
     def _score(self, dev: DevSet, log: MetricsLog, wish: Wish, advance: Advance) -> None:
         """Score on dev, unless a stop is asked for meanwhile, or the time is over."""
@@ -267,9 +290,49 @@ class Loop:
                 found = self._decode_dev(dev, advance)
         except StopNow:
             raise self._stopped() from None
-        self._scoring_s = time.monotonic() - began_s
-        self.pace.evaluation_took(self._scoring_s)
-        self._note_score(found, log)
+        took_s = time.monotonic() - began_s
+        self._scoring_s += took_s
+        self.pace.evaluation_took(took_s)
+        self._note_score(self.state.step, found, log)
+
+    def _go_on_scoring(self) -> None:
+        """See to the score that the run was stopped, or killed, before it came to hear of."""
+        pending, checkpoints = self.state.pending, self.saver.checkpoints
+        if pending is None:
+            return
+        try:
+            self._written = checkpoints.named(pending)
+            if pending < self.state.step:  # else it was looked at just now
+                checkpoints.bring(self._written)
+        except GONE as error:
+            self._say(f"Step {pending} stays without a dev score: {error}")
+            self.state, self._written = replace(self.state, pending=None), None
+
+    def _hear_score(self, log: MetricsLog, wait_s: float = 0.0) -> None:
+        """Have the checkpoint that is due scored as soon as it is written, and hear what it has."""
+        written = self._written
+        if written and written.step == self.state.pending and self.beside.asked is None:
+            self.beside.begin(written, self.saver.checkpoints.folder / str(written))
+        if found := self.beside.hear(self.state.step, wait_s):
+            self.pace.evaluation_took(found.seconds)
+            self.state = replace(self.state, pending=None)
+            self._note_score(found.name.step, found.score, log)
+
+    def _await_score(self, log: MetricsLog, wish: Wish, advance: Advance) -> None:
+        """Wait for the score that is on its way, if one is, unless a stop is asked for meanwhile,
+        or the time is over."""
+        began_s, awaited = time.monotonic(), self.state.pending
+        while self.state.pending is not None:
+            if wish.asked or self.pace.is_over():
+                raise self._stopped()
+            advance(0, note=f"waiting for the dev score of step {awaited}")
+            self.heartbeat.scoring()
+            self.saver.wait_written(_LOOK_EVERY_S)
+            self._attend()
+            self._hear_score(log, _LOOK_EVERY_S)
+        if awaited is not None:
+            self._scoring_s += time.monotonic() - began_s
+            self.saver.prune(self.state)
 
     def _decode_dev(self, dev: DevSet, advance: Advance) -> DevScore:
         done = 0
@@ -286,8 +349,8 @@ class Loop:
         with merged(learner.model), learner.decoding():
             return dev.score(learner.whisper, on_progress)
 
-    def _note_score(self, found: DevScore, log: MetricsLog) -> None:
-        step, best = self.state.step, self.state.best
+    def _note_score(self, step: int, found: DevScore, log: MetricsLog) -> None:
+        best = self.state.best
         log.write(step, dev_wer=found.wer, dev_cer=found.cer, dev_clips=found.clips)
         self.heartbeat.scored(step, found.metric, found.rate)
         if best is None or found.rate <= best.rate:

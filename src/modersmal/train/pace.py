@@ -31,7 +31,8 @@ class Pace:
 
     The journal is read once, so it must stand at the step that the run goes on from. A dev score
     decodes `dev_audio_s` seconds; `later_audio_s` more are to be decoded after training, which must
-    fit in too where the run is to be finished.
+    fit in too where the run is to be finished. Where dev `scores_beside` the steps, only the last
+    score takes time of its own.
     """
 
     def __init__(
@@ -43,10 +44,12 @@ class Pace:
         *,
         dev_audio_s: float = 0.0,
         later_audio_s: float = 0.0,
+        scores_beside: bool = False,
         clock: Callable[[], float] = now_s,
     ) -> None:
         self._schedule, self._journal, self._clock = schedule, journal, clock
         self._budget, self._mode, self._dev_audio_s = budget, mode, dev_audio_s
+        self._evaluate_every = 0 if scores_beside else schedule.config.evaluate_every
         scores = 1 + schedule.config.mixtures
         self._evaluations = scores + later_audio_s / dev_audio_s if dev_audio_s else 0.0
         self._saving: dict[int, float] = {}  # when it began, by step
@@ -170,5 +173,5 @@ class Pace:
         if budget.steps <= _MEASURED_STEPS:
             return planned
         config = self._schedule.config
-        fitting = budget.steps_that_fit(config.evaluate_every, _MODEL_TOO, self._evaluations)
+        fitting = budget.steps_that_fit(self._evaluate_every, _MODEL_TOO, self._evaluations)
         return min(step + max(1, fitting) - 1, config.max_steps - 1)

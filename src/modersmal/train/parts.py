@@ -119,15 +119,20 @@ def choose_dev(recipe: Recipe, corpus: Corpus) -> DevSet | None:
     if "dev" not in corpus.splits or not len(corpus.split("dev")):
         say("The corpus has no dev split: the last step's model is kept, unscored")
         return None
-    dev = DevSet.choose(
+    dev = dev_set(recipe, corpus)
+    say(str(dev))
+    return dev
+
+
+def dev_set(recipe: Recipe, corpus: Corpus) -> DevSet:
+    """The dev clips of a run, the same in every process that asks for them."""
+    return DevSet.choose(
         corpus.split("dev"),
         recipe.train.dev_clips,
         language=corpus.language,
         language_token=corpus.language_token,
         config=recipe.evaluate,
     )
-    say(str(dev))
-    return dev
 
 
 def _learner(

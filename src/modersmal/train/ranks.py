@@ -220,6 +220,11 @@ def world_size(env: Mapping[str, str] = os.environ) -> int:
     return int(env.get("WORLD_SIZE", "1")) if "RANK" in env else 1
 
 
+def local_world_size(env: Mapping[str, str] = os.environ) -> int:
+    """How many of them are on this machine; 1 without it."""
+    return int(env.get("LOCAL_WORLD_SIZE", "1")) if world_size(env) > 1 else 1
+
+
 def speaks(env: Mapping[str, str] = os.environ) -> bool:
     """Whether this process is the one that says what all of them do."""
     return world_size(env) == 1 or env["RANK"] == "0"

@@ -10,25 +10,19 @@ import io
 import itertools
 import mmap
 import os
-import signal
 import tempfile
-import threading
-import time
-import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from multiprocessing import get_context, reduction
+from contextlib import suppress
+from multiprocessing import reduction
 from multiprocessing.connection import Connection
 
 import torch
 
-from modersmal.corpus.pool import hidden_main
-from modersmal.errors import ModersmalError, TrainingError
+from modersmal.errors import TrainingError
 from modersmal.train.batch import StepBatch
+from modersmal.train.child import end_with, start_child, told
 from modersmal.train.reading import Reader
 
 CAN_BE_USED = reduction.HAVE_SEND_HANDLE and hasattr(os, "fork")  # else nothing can be handed over
-_LOOK_EVERY_S = 0.5
 _ENDING_S = 2.0
 
 
@@ -37,14 +31,7 @@ class ReaderProcess:
 
     def __init__(self, reader: Reader) -> None:
         self._reader, self._ready = reader, False
-        context = get_context("spawn")  # a fork would inherit the locks of torch's threads
-        self._connection, theirs = context.Pipe()
-        self._process = context.Process(
-            target=_serve, args=(theirs, os.getpid()), name="loader", daemon=True
-        )
-        with hidden_main(), _signals_held():
-            self._process.start()
-        theirs.close()
+        self._process, self._connection = start_child(_serve, "loader")
 
     def load(self, step: int) -> StepBatch:
         """As `Reader.load`. While the process is still starting, the step is read here.
@@ -93,7 +80,7 @@ class ReaderProcess:
 
 def _serve(connection: Connection, parent: int) -> None:
     """The other side: read what is asked for, until nobody is there to ask."""
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    end_with(parent)
     torch.set_num_threads(1)
     with suppress(EOFError, ConnectionError):
         connection.send("ready")
@@ -103,29 +90,9 @@ def _serve(connection: Connection, parent: int) -> None:
             try:
                 batch = reader.load(step)
             except Exception as error:
-                connection.send(_told(error))
+                connection.send(told(error, "in a process that reads clips ahead"))
             else:
                 _send(connection, batch, parent)
-
-
-@contextmanager
-def _signals_held() -> Iterator[None]:
-    """A process that is started within it never hears of Ctrl-C: whether to stop is the training's
-    to say, and a terminal tells all of them."""
-    before = signal.pthread_sigmask(
-        signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    )
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _end_with(parent: int) -> None:
-    """The socket says so too, unless a process that the training has forked holds it open."""
-    while os.getppid() == parent:
-        time.sleep(_LOOK_EVERY_S)
-    os._exit(1)
 
 
 def _send(connection: Connection, batch: StepBatch, receiver: int) -> None:
@@ -170,10 +137,3 @@ def _nameless_file() -> int:
         return os.memfd_create("modersmal-batch")
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())
-
-
-def _told(error: Exception) -> Exception:
-    """An error, as it is told on the other side: with what is no longer seen there."""
-    if not isinstance(error, ModersmalError):
-        error.add_note(f"in a process that reads clips ahead:\n{traceback.format_exc()}")
-    return error

@@ -26,7 +26,7 @@ from torch import nn
 from modersmal.errors import StoreError
 from modersmal.store.faults import fault
 from modersmal.train import checkpoint
-from modersmal.train.checkpoint import Best, Checkpoints, Name, Retention, State
+from modersmal.train.checkpoint import Checkpoints, Name, Retention, State
 from modersmal.train.snapshot import Snapshot
 
 _ENDING_S = 5.0
@@ -55,12 +55,13 @@ class Event:
     """What became of a checkpoint: written here, confirmed by the remote, or handed over to one
     that does not tell.
 
-    `seconds` is how long that took, behind the training's back; `best` was the best by then.
+    `seconds` is how long that took, behind the training's back; `needed` are the steps whose
+    checkpoints were needed by then.
     """
 
     kind: Literal["saved", "confirmed", "handed over"]
     name: Name
-    best: Best | None = None
+    needed: frozenset[int] = frozenset()
     seconds: float = 0.0
 
 
@@ -84,7 +85,7 @@ class Saver:
     ) -> None:
         self.checkpoints, self._retention, self._token = checkpoints, retention, token
         self._uploads = uploads
-        self._uploading: dict[str, tuple[Name, Best | None, float]] = {}  # by their names there
+        self._uploading: dict[str, tuple[Name, frozenset[int], float]] = {}  # by their names there
         self._snapshot = Snapshot()
         self._writer = _Writer(checkpoints.folder, self._snapshot.descriptor)
         self._pending: State | None = None
@@ -141,12 +142,18 @@ class Saver:
         """Bytes that the remote does not have yet, of what is written."""
         return self._uploads.waiting_bytes if self._uploads else 0
 
-    def upload(self, name: Name, best: Best | None) -> None:
+    def upload(self, name: Name, needed: frozenset[int]) -> None:
         """Have a checkpoint that is on the disk taken to the remote, if there is one."""
         if self._uploads:
             there = f"{self.checkpoints.prefix}/{name}"
-            self._uploading[there] = name, best, time.monotonic()
+            self._uploading[there] = name, needed, time.monotonic()
             self._uploads.put(self.checkpoints.folder / str(name), there)
+
+    def prune(self, state: State) -> None:
+        """Have what is superseded here removed, where the run stands at `state`."""
+        here = self.checkpoints.local_names()
+        if old := self._retention.superseded(here, state.needed):
+            self._writer.order({"remove": [str(name) for name in old]})
 
     def close(self) -> None:
         """End the writer; what is not written yet is given up."""
@@ -175,11 +182,9 @@ class Saver:
     def _written(self, state: State, seconds: float) -> None:
         self._pending = None
         name = Name(state.step, self._token)
-        self._events.append(Event("saved", name, state.best, seconds))
-        self.upload(name, state.best)
-        here = self.checkpoints.local_names()
-        if old := self._retention.superseded(here, state.best):
-            self._writer.order({"remove": [str(name) for name in old]})
+        self._events.append(Event("saved", name, state.needed, seconds))
+        self.upload(name, state.needed)
+        self.prune(state)
 
     def _note_uploaded(self) -> None:
         if self._uploads and self._uploading:
@@ -189,8 +194,8 @@ class Saver:
     def _note(self, kind: Literal["confirmed", "handed over"], there: list[str]) -> None:
         for found in there:
             if found in self._uploading:
-                name, best, began_s = self._uploading.pop(found)
-                self._events.append(Event(kind, name, best, time.monotonic() - began_s))
+                name, needed, began_s = self._uploading.pop(found)
+                self._events.append(Event(kind, name, needed, time.monotonic() - began_s))
 
 
 class _Writer:

@@ -18,6 +18,7 @@ from modersmal.progress import duration
 from modersmal.store.remote import Remote
 from modersmal.train import checkpoint
 from modersmal.train.account import StepReport
+from modersmal.train.beside import Aside, Beside
 from modersmal.train.budget import Budget, Limit, session_age_s, session_limit
 from modersmal.train.checkpoint import Retention, State
 from modersmal.train.dev import DevSet
@@ -33,7 +34,7 @@ from modersmal.train.loop import Loop
 from modersmal.train.pace import Pace
 from modersmal.train.parts import Parts, choose_dev, preflight, set_up
 from modersmal.train.precision import choose_device
-from modersmal.train.ranks import End, Ranks, own_device
+from modersmal.train.ranks import End, Ranks, local_world_size, own_device
 from modersmal.train.saver import Saver
 from modersmal.train.say import say
 from modersmal.train.schedule import Schedule
@@ -137,10 +138,13 @@ def _train(
     run, checkpoints = keeping.run, keeping.checkpoints
     retention = Retention.of(parts.recipe.train)
     token, size = keeping.lease.token, checkpoint.full_bytes(parts.learner.model)
-    keeping.check_room(size, retention.most)
+    aside = _aside(parts)
+    keeping.check_room(size, retention.most + aside.chosen)
     journal, errands = Journal(run / JOURNAL, token), Errands(keeping, retention, say)
+    beside = Beside(parts.recipe, parts.corpus.path, journal, aside)
     with (
         closing(errands),
+        closing(beside),
         keeping.uploading(size, say) as uploads,
         Saver(checkpoints, retention=retention, token=token, uploads=uploads) as saver,
     ):
@@ -150,11 +154,12 @@ def _train(
         heartbeat.begin(state.step, metric=metric, earlier=scores_in(read_metrics(run), metric))
         lead_from(parts.learner.ranks, parts.learner, state.step)
         dev = choose_dev(parts.recipe, parts.corpus)
-        pace = _pace(parts, state, journal, dev, end, size, uploads is not None)
+        pace = _pace(parts, state, journal, dev, end, size, uploads is not None, aside)
         loop = Loop(
             parts.learner,
             parts.loader,
             dev,
+            beside,
             state,
             saver,
             journal,
@@ -205,7 +210,7 @@ def _resume(parts: Parts, keeping: Keeping, journal: Journal, saver: Saver) -> S
         if name not in here:
             keeping.fetch_logs()
         elif name not in checkpoints.remote_names():
-            saver.upload(name, state.best)
+            saver.upload(name, state.needed)
     device_batch_s = parts.sizing.begin(journal, state.step, learner)
     if loaded:
         say(f"Going on from step {state.step}")
@@ -231,6 +236,7 @@ def _pace(
     end: _End,
     size: int,
     uploads: bool,
+    aside: Aside,
 ) -> Pace:
     """How the run meets the end of the session; `size` is that of a checkpoint in bytes."""
     config, budget = parts.recipe.train, None
@@ -248,7 +254,23 @@ def _pace(
         config.on_deadline,
         dev_audio_s=float(dev.split.durations_s[dev.rows].sum()) if dev else 0.0,
         later_audio_s=end.later_audio_s,
+        scores_beside=aside.chosen,
     )
+
+
+def _aside(parts: Parts) -> Aside:
+    """Whether dev is scored beside the steps here, which is then said."""
+    learner = parts.learner
+    aside = Aside.choose(
+        parts.recipe.train.evaluate_beside,
+        learner.device,
+        parts.loader.workers,
+        sum(value.numel() for value in learner.model.parameters()),
+        world=local_world_size(),
+    )
+    if aside.chosen and "dev" in parts.corpus.splits:
+        say(f"Dev is scored beside the next steps (cores for it: {aside.cores})")
+    return aside
 
 
 def _begin(run: Path, parts: Parts) -> None:
