@@ -53,4 +53,5 @@ def released(tuned, tmp_path_factory):
     made = release(tuned / "runs" / "sv", to, formats=FORMATS)
     assert (made.number, made.deployed) == (1, True)
     assert f"Release 1 is in {to}, the latest" in str(made)
+    assert f"It is {made.facts.weights}: {made.facts.choice}." in str(made)
     return to

@@ -95,6 +95,7 @@ def test_the_best_of_all_is_chosen_and_the_reason_told(run, judged):
     assert chosen.reason == f"0.0% WER on dev, against {best:.1%} of step 4, 0.0% of {mixed}"
     assert holds(whisper, mean(run, [2, 4]))
     assert whisper.base == "tiny"
+    assert (whisper.context, whisper.context_floor_s) == ("dynamic", 1.0)
 
 
 def test_what_is_mixed_with_the_base_wins_where_it_is_better(run, trained, judged):

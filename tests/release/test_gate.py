@@ -118,6 +118,20 @@ def zeroed_head(place: Path) -> None:
     save_file(weights, place / "model.safetensors", {"format": "pt"})
 
 
+def converted(damage: Callable[[Path], None], name: str) -> Callable[[Path], None]:
+    """A format as it would be converted from a damaged model: well, and of the wrong weights."""
+
+    def replace_it(place: Path) -> None:
+        work = place.parent / "damaged"
+        shutil.copytree(locate("bundled"), work / "model")
+        damage(work / "model")
+        made = export(work / "model", work / "release", name)
+        weights = made if made.is_file() else made / "model.bin"
+        shutil.copy(weights, place if place.is_file() else place / "model.bin")
+
+    return replace_it
+
+
 def too_many_mels(place: Path) -> None:
     path = place / "preprocessor_config.json"
     settings = json.loads(path.read_text())
@@ -129,18 +143,14 @@ def english_tokenizer(place: Path) -> None:
 
 
 def other_weights(place: Path) -> None:
-    """As of a model that learned a little more: converted well, and not the one released."""
-    model = place.parent / "other"
-    shutil.copytree(locate("bundled"), model)
-    weights = load_file(model / "model.safetensors")
+    """As of a model that learned a little more: sound, and not the one released."""
+    weights = load_file(place / "model.safetensors")
     draws = torch.Generator().manual_seed(0)
     for name, value in weights.items():
         if value.ndim == 2 and "embed" not in name:
             noise = torch.randn(value.shape, generator=draws) * value.float().std() * 0.5
             value += noise.to(value.dtype)
-    save_file(weights, model / "model.safetensors", {"format": "pt"})
-    export(model, place.parent / "converted", "ct2-float16")
-    shutil.copy(place.parent / "converted" / "ct2" / "float16" / "model.bin", place / "model.bin")
+    save_file(weights, place / "model.safetensors", {"format": "pt"})
 
 
 def cut_short(place: Path) -> None:
@@ -174,7 +184,12 @@ DAMAGES = {
         too_many_mels,
         "^clips 00 to 02: RUNTIME cannot decode: .*128",
     ),
-    "other weights": ("ct2-float16", other_weights, NAMED),
+    "other weights": ("ct2-float16", converted(other_weights, "ct2-float16"), NAMED),
+    **{
+        f"{what}, {name}": (name, converted(damage, name), NAMED)
+        for what, damage in (("swapped words", swapped_rows), ("zeroed head", zeroed_head))
+        for name in ("ct2-float16", "ct2-int8", "ggml-f16")
+    },
     "no more": ("ct2-float16", shutil.rmtree, "^RUNTIME cannot open "),
     "wrong mel count, ggml": ("ggml-f16", wrong_header(9, 128), "^RUNTIME cannot open "),
     "wrong number of heads": ("ggml-f16", wrong_header(3, 5), "^RUNTIME cannot open "),

@@ -31,6 +31,13 @@ def states(to):
     return {entry.number: entry.state for entry in Releases.open(str(to)).list()}
 
 
+def lose_base(run):
+    """Let the run name a base that is not there any more."""
+    told = json.loads((run / "recipe.json").read_text())
+    told["recipe"]["model"] = str(run / "gone")
+    (run / "recipe.json").write_text(json.dumps(told))
+
+
 def expected_of_another(monkeypatch, run):
     """What the model in training wrote is what another model writes."""
     real, other = module.expected, shutil.copytree(run, run.with_name("other"))
@@ -142,16 +149,44 @@ def test_without_a_test_split_there_is_a_release_without_a_score(run, tmp_path, 
             ModelError,
             "no checkpoints any more, and no finished model",
         ),
+        (
+            lambda run: [lose_base(run), shutil.rmtree(run / "model")],
+            ModelError,
+            "its base .* no model to put weights into",
+        ),
     ],
 )
-def test_what_cannot_be_released_is_told_in_one_sentence(run, tmp_path, spoil, error, said):
+def test_what_cannot_be_released_is_told_in_one_sentence(run, to, spoil, error, said):
     spoil(run)
-    with pytest.raises(error, match=said):
-        release(run, tmp_path / "to", formats=["ctranslate"] if error is RecipeError else ["hf"])
-    assert states(tmp_path / "to") == {}
+    with pytest.raises(error, match=said) as caught:
+        release(run, to, formats=["ctranslate"] if error is RecipeError else ["hf"])
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code == 1
+    assert states(to) == {1: "latest"}
 
 
-def test_a_tokenizer_that_does_not_fit_the_weights_is_refused(run, tmp_path):
+@pytest.mark.chaos
+def test_a_base_that_has_gone_is_no_hindrance_where_the_model_is_there(run, to, capsys):
+    lose_base(run)
+    made = release(run, to, formats=["hf"])
+    assert made.facts.base_test is None
+    assert "What the base scores is not known" in capsys.readouterr().err
+    assert states(to)[made.number] in ("latest", "complete")
+
+
+def test_a_half_written_release_of_another_is_no_hindrance(run, to):
+    half = to / "releases" / "0002"
+    half.mkdir()
+    (half / "model.safetensors").write_bytes(b"half")
+    damage(run)
+    with pytest.raises(ModelError, match="above that of release 1"):
+        release(run, to, formats=["hf"])
+    assert states(to) == {1: "latest", 2: "half-written"}
+    made = release(run, to, formats=["hf"], force="to see where it goes")
+    assert (made.number, states(to)[2]) == (3, "half-written")
+
+
+def test_a_tokenizer_that_does_not_fit_the_weights_is_refused(run, to):
     """As of a v2 model under the name of v3: it would write garbage without an error."""
     shutil.rmtree(run / "checkpoints")
     path = run / "model" / "config.json"
@@ -162,5 +197,5 @@ def test_a_tokenizer_that_does_not_fit_the_weights_is_refused(run, tmp_path):
     weights[name] = torch.cat([weights[name], weights[name][-1:]])
     save_file(weights, run / "model" / "model.safetensors", {"format": "pt"})
     with pytest.raises(ModelError, match="do not belong together"):
-        release(run, tmp_path / "to", formats=["hf"])
-    assert states(tmp_path / "to") == {}
+        release(run, to, formats=["hf"])
+    assert states(to) == {1: "latest"}

@@ -9,16 +9,19 @@ import sys
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 from small_runs import FORMATS, SPLITS, damage
 
 from modersmal import store
-from modersmal.errors import ModelError, StoreError
+from modersmal.cli import main
+from modersmal.errors import ModelError
 from modersmal.release import release as module
 from modersmal.release.card import CARD
 from modersmal.release.facts import Release
 from modersmal.release.release import release
 from modersmal.store.releases import Releases
 from modersmal.whisper.load import load, locate
+from read_only import read_only
 
 
 @pytest.fixture
@@ -29,6 +32,11 @@ def home(tuned: Path, tmp_path: Path) -> Path:
 def test_a_run_becomes_a_release_that_is_complete_and_deployed(released: Path) -> None:
     folder = Releases.open(str(released)).folder()
     store.verify_manifest(folder)
+    assert {path.name for path in folder.iterdir()} >= {
+        "config.json", "model.safetensors", "generation_config.json", "preprocessor_config.json",
+        "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+        "vocab.json", "merges.txt", "modersmal.json", "README.md", "release.json", "recipe.json",
+    }  # fmt: skip
     facts = Release.read(folder)
     assert facts.number == 1
     assert facts.run == "sv"
@@ -47,7 +55,7 @@ def test_a_run_becomes_a_release_that_is_complete_and_deployed(released: Path) -
     )
     card = (folder / CARD).read_text()
     assert "model-index" in card
-    assert facts.weights in card
+    assert f"The weights are {facts.weights}: {facts.choice}." in card
     assert (folder / "curves").is_dir()
     assert list((folder / "tensorboard").iterdir())
 
@@ -94,6 +102,26 @@ def test_a_worse_model_is_refused_and_force_is_told(released: Path, home: Path) 
 
 
 @pytest.mark.chaos
+def test_what_is_no_worse_than_the_deployed_one_must_not_be_worse_than_the_best(
+    released: Path, home: Path
+) -> None:
+    """Else losses that are each too small to be seen would add up."""
+    shutil.copytree(released / "releases", home / "releases")
+    damage(home / "runs" / "sv")
+    release(home / "runs" / "sv", home, formats=["hf"], force="to have a bad one deployed")
+    path = home / "runs" / "sv" / "model" / "model.safetensors"
+    weights = load_file(path)
+    weights["model.decoder.layers.1.encoder_attn.k_proj.weight"] *= 1.01  # that layer is deaf now
+    save_file(weights, path, {"format": "pt"})
+    store.write_manifest(path.parent)
+    with pytest.raises(ModelError, match="latest is what it was") as caught:
+        release(home / "runs" / "sv", home, formats=["hf"])
+    assert "above that of release 1" in str(caught.value)
+    assert "above that of release 2" not in str(caught.value)
+    assert Releases.open(str(home)).latest() == 2
+
+
+@pytest.mark.chaos
 def test_a_format_that_writes_something_else_is_left_out(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,8 +144,16 @@ def test_a_format_that_writes_something_else_is_left_out(
     assert not (Releases.open(str(home)).folder() / "ct2" / "int8").exists()
 
 
-def test_a_store_that_cannot_be_written_is_told_before_the_work(home: Path) -> None:
+def test_a_store_that_cannot_be_written_is_told_before_the_work(
+    released: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    to = shutil.copytree(released, home / "read-only")
     (home / "file").write_text("")
-    with pytest.raises(StoreError):
-        release(home / "runs" / "sv", home / "file")
+    with read_only(to):
+        for store_ in (to, home / "file"):
+            assert main(["release", str(home / "runs" / "sv"), "--to", str(store_)]) == 1
+            told = capsys.readouterr()
+            assert (told.out, told.err.count("\n")) == ("", 1)
+            assert "cannot be written" in told.err
     assert not (home / "runs" / "sv" / ".release").exists()
+    assert Releases.open(str(to)).latest() == 1

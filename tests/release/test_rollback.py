@@ -6,6 +6,7 @@ from publishing import write_release_draft
 from modersmal.errors import StoreDamaged, StoreError, StoreMissing
 from modersmal.release.rollback import rollback
 from modersmal.store.releases import Releases
+from read_only import read_only
 
 
 def released(url, tmp_path, count):
@@ -56,6 +57,18 @@ def test_a_rollback_to_nothing_is_said_and_latest_stays(tmp_path):
     with pytest.raises(StoreDamaged, match="half-written"):
         rollback(url, to=2)
     assert opened.latest() == 1
+
+
+def test_a_store_that_is_read_only_is_one_sentence_and_latest_stays(tmp_path):
+    url = str(tmp_path / "store")
+    opened = released(url, tmp_path, 2)
+    with read_only(tmp_path / "store"):
+        with pytest.raises(StoreError, match="Permission denied") as caught:
+            rollback(url)
+        assert opened.latest() == 2
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code == 1
+    assert rollback(url).release == 1
 
 
 def test_a_store_far_away_is_rolled_back(tmp_path, s3_store):

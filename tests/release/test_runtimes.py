@@ -70,14 +70,22 @@ def test_every_runtime_goes_through_a_long_recording(
 
 
 @pytest.mark.parametrize(
-    ("vocabulary", "mels", "language"),
-    [("multilingual-v3", 128, "yue"), ("english", 80, "en")],
+    ("vocabulary", "mels", "language", "layers"),
+    [
+        ("multilingual-v3", 128, "yue", (2, 3)),
+        ("multilingual-v3", 128, "sv", (32, 4)),  # as large-v3-turbo
+        ("english", 80, "en", (2, 3)),
+    ],
 )
 def test_other_vocabularies_open_in_every_runtime(
-    tmp_path: Path, vocabulary: str, mels: int, language: str
+    tmp_path: Path, vocabulary: str, mels: int, language: str, layers: tuple[int, int]
 ) -> None:
     """The first words of a random model are the same everywhere: later ones hang on rounding."""
-    random_whisper(tmp_path / "model", vocabulary, mels)
+    encoder_layers, decoder_layers = layers
+    random_whisper(
+        tmp_path / "model", vocabulary, mels,
+        encoder_layers=encoder_layers, decoder_layers=decoder_layers,
+    )  # fmt: skip
     clip = speech(range(1))
     begins = {}
     for name in ("hf", "ct2-float16", "ggml-f16"):

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from threading import Barrier
 
@@ -20,6 +19,7 @@ from modersmal.store import faults
 from modersmal.store.latest import Move, before
 from modersmal.store.releases import Releases
 from modersmal.store.remote import Remote
+from read_only import read_only
 
 RELEASING = Path(__file__).parent / "releasing.py"
 POINTS = [
@@ -322,24 +322,3 @@ def test_rollbacks_go_back_through_what_was_deployed_and_never_in_circles(steps)
             continue
         deployed = Move(to, before(to, deployed, by), "", "", by)
         assert [*deployed.before, deployed.release] == stack
-
-
-@contextmanager
-def read_only(folder: Path):
-    """Within this, `folder` and what is below it can be read and not written, by root neither."""
-    folders = [folder, *(path for path in folder.rglob("*") if path.is_dir())]
-    for path in folders:
-        path.chmod(0o555)
-    for path in folder.parents:
-        if not path.stat().st_mode & 0o005:
-            path.chmod(0o755)
-    root = os.geteuid() == 0
-    if root:
-        os.seteuid(65534)
-    try:
-        yield
-    finally:
-        if root:
-            os.seteuid(0)
-        for path in folders:
-            path.chmod(0o755)

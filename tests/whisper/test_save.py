@@ -1,5 +1,6 @@
 import json
 import resource
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -51,6 +52,17 @@ def test_a_bare_base_becomes_a_complete_folder(tiny_whisper, tmp_path, vocabular
     again = load(str(tmp_path / "saved"))
     assert again.language == language
     assert again.base == str(bare)
+
+
+def test_a_generation_config_that_came_of_the_models_is_read_whole(tiny_whisper, tmp_path):
+    """As older fine-tunings have it: transformers would leave out what it does not know."""
+    base = shutil.copytree(tiny_whisper(), tmp_path / "base")
+    path = base / "generation_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"_from_model_config": True}))
+    save_complete(load(str(base)), tmp_path / "saved", None)
+    saved = WhisperForConditionalGeneration.from_pretrained(tmp_path / "saved")
+    assert saved.generation_config.is_multilingual
+    assert "<|sv|>" in saved.generation_config.lang_to_id
 
 
 def test_openai_sizes_get_openai_alignment_heads():

@@ -67,6 +67,9 @@ def complete_generation(
     }
     for name, value in (needed | lacking).items():
         setattr(generation, name, value)
+    # Where older fine-tunings say that theirs came of config.json, transformers reads no more than
+    # that has, and would not know that the model is multilingual.
+    generation._from_model_config = False
     # Left by older fine-tunings: they override the language that the caller asks for.
     for stale in ("forced_decoder_ids", "language", "task"):
         if hasattr(generation, stale):
