@@ -60,7 +60,7 @@ SIZES = {  # width, encoder layers, decoder layers, heads
 }
 # Of our steps for one of theirs: each dynamic one holds clips of like length.
 SPREAD: dict[Geometry, int] = {"dynamic": 4, "packed": 2, "full": 1}
-MEMORY_CLIPS, MEMORY_DEVICE_S = 8, 30.0
+MEMORY_CLIPS, MEMORY_DEVICE_S = 8, 15.0
 THEIRS = "Seq2SeqTrainer"
 IDS = special_ids(Vocabulary.MULTILINGUAL)
 
@@ -326,7 +326,7 @@ def compare_memory(size: str) -> None:
 def take_memory(split: Split, size: str, side: str) -> int:
     """The most memory that steps of 8 clips took: of the GPU, or of this process.
 
-    The trainer takes all clips at once, we half a minute of padded audio.
+    The trainer takes all clips at once, we a quarter of a minute of padded audio, or one window.
     """
     if side == THEIRS:
         rows = evenly(np.argsort(split.durations_s).tolist(), MEMORY_CLIPS)
