@@ -4,6 +4,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PROGRAMS := $(VENV)/.programs
 WHEEL_VENV := build/venv
 
 # The first Python here that is new enough and can make environments.
@@ -17,8 +18,10 @@ NO_PYTHON = { echo "modersmal needs Python 3.11 or newer with its venv module; o
 demo: $(READY)
 	$(BIN)/modersmal demo
 
+# The page is tried in Chromium, the database in Postgres, too; espeak-ng speaks what is recorded;
+# Caddy stands in front of the server in the house, whose scripts shellcheck reads.
 # In the order they are in: files with few tests, which are long ones, would come last otherwise.
-test: $(READY)
+test: $(READY) $(PROGRAMS)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)
@@ -29,7 +32,7 @@ lint: $(READY)
 docs: $(READY)
 	$(BIN)/python docs/generate.py
 
-chaos: $(READY)
+chaos: $(READY) $(PROGRAMS)
 	$(BIN)/python -m pytest -m chaos
 
 # MODERSMAL_BENCH_DATA names the folder with the corpora that are measured on.
@@ -50,8 +53,12 @@ bench: $(READY)
 	$(BIN)/python benchmarks/transcription.py
 	$(BIN)/python benchmarks/checkpointing.py
 	$(BIN)/python benchmarks/publish.py
+	$(BIN)/python benchmarks/hostile.py
+	$(BIN)/python benchmarks/serving.py
 	$(BIN)/python benchmarks/release.py cost
+	$(BIN)/python benchmarks/release.py whole
 	$(BIN)/python benchmarks/release.py runtimes
+	$(BIN)/python benchmarks/release.py heads
 	$(BIN)/python benchmarks/restart.py --size bundled
 	$(BIN)/python benchmarks/restart.py --size small --repeats 2
 	$(BIN)/python benchmarks/geometry.py --folder build/geometry
@@ -59,6 +66,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/recipe_quality.py --folder build/recipe-quality
 	$(BIN)/python benchmarks/whole_job.py swedish
 	$(BIN)/python benchmarks/whole_job.py digits
+	$(BIN)/python benchmarks/launch.py
 
 wheel: $(WHEEL_VENV)
 	$(WHEEL_VENV)/bin/python -m pip wheel --no-deps --wheel-dir dist .
@@ -70,6 +78,14 @@ $(READY): pyproject.toml constraints.txt
 	@python=$$($(FIND_PYTHON)); test -n "$$python" || $(NO_PYTHON); $$python -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $(READY)
+
+# Without root, or without apt, the tests that need a program that is missing say so and are skipped.
+$(PROGRAMS): $(READY)
+	@if command -v apt-get > /dev/null && [ "$$(id -u)" = 0 ]; then \
+		apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -qq -y chromium postgresql espeak-ng caddy shellcheck; \
+	else echo "the tests use chromium, postgresql, espeak-ng, caddy, shellcheck where they are installed" >&2; fi
+	touch $(PROGRAMS)
 
 $(WHEEL_VENV):
 	@python=$$($(FIND_PYTHON)); test -n "$$python" || $(NO_PYTHON); $$python -m venv $(WHEEL_VENV)

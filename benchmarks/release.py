@@ -1,42 +1,63 @@
 """Exporting a model in every format, and what each runtime makes of it.
 
     python benchmarks/release.py cost [--size small]
+    MODERSMAL_BENCH_DATA=... python benchmarks/release.py whole [--size small]
     MODERSMAL_BENCH_DATA=... python benchmarks/release.py runtimes [--model RUN] [--clips 200]
+    MODERSMAL_BENCH_DATA=... python benchmarks/release.py heads [--model RUN]
 
 `cost` exports random weights in every format in one process, and prints the time, the peak memory
 against the size of the float32 weights, and the size of each format.
+
+`whole` is `modersmal release` itself, of a run of two steps from random weights whose likeliest
+token is the end, with two checkpoints, 8 clips each for dev and test, and as many golden ones: what
+choosing, writing and proving cost before they cost by the clip. Without whisper.cpp, which goes
+over a recording in which nothing is said for very long.
 
 `runtimes` takes the bundled base, tuned on the Swedish corpus as `whole_job.py` does unless --model
 names one that is tuned, and decodes clips of test in every format by every runtime that reads it:
 how many texts are those of the model in training, WER with its interval, the change of WER, and
 seconds of audio per second with all cores. One row more tells what faster-whisper makes of clips
 that are not padded to 30 s before it is given them.
+
+`heads` finds the alignment heads of such a tuned model again, by its dev clips, and tells how far
+the times by them are from the known times of the segments of `longform`'s recording for tests,
+which neither saw, and how far those by the heads that the base names.
 """
 
 import argparse
+import csv
+import json
 import os
+import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 
 from evaluation import evenly, prepared_split
 from measured import run
 from modersmal import audio
 from modersmal.config import EvaluateConfig
 from modersmal.corpus import Split
+from modersmal.corpus.prepare import prepare
 from modersmal.evaluate.metrics import score
 from modersmal.language import resolve
 from modersmal.release.exports import FORMATS, export
 from modersmal.release.runtimes import Runtime, open_runtime
+from modersmal.release.timed import timed_windows
 from modersmal.whisper.decode import decode
 from modersmal.whisper.decode_torch import TransformersDecoder
-from modersmal.whisper.load import load, locate
+from modersmal.whisper.heads import Said, Timed, edge_errors_s, find_heads
+from modersmal.whisper.load import Whisper, load, locate
 from modersmal.whisper.save import save_complete
+from modersmal.whisper.tokens import special_ids
 from train_step import make_whisper
 from whole_job import SETTINGS
 
@@ -66,14 +87,101 @@ def export_all(model: Path, release: Path) -> None:
         print(f"| {name} | {format.size_bytes(release) / MB:.1f} | {took_s:.1f} |", flush=True)
 
 
+def whole(size: str, folder: Path) -> None:
+    model = folder / "model"
+    whisper = replace(make_whisper(size), language=resolve("sv"))
+    end_at_once(whisper)
+    save_complete(whisper, model, None)
+    weights = (model / "model.safetensors").stat().st_size
+    recipe = folder / "recipe.toml"
+    recipe.write_text(
+        f'language = "sv"\nmodel = "{model}"\nstore = "store"\nname = "job"\n'
+        "[train]\nmax_steps = 2\nsave_every = 1\nbatch_s = 8\n"
+        "[release]\ngolden_clips = 8\naverage_last = 2\ninterpolate = [0.5]\n"
+    )
+    store = folder / "store"
+    prepare([str(some_clips(folder))], store / "corpora" / "job", language="sv")
+    run([sys.executable, "-m", "modersmal", "train", str(recipe)])
+    done = run([
+        sys.executable, "-m", "modersmal", "release", str(store / "runs" / "job"),
+        "--to", str(store), "--formats", "hf,ct2", "--force", "random weights",
+    ])  # fmt: skip
+    print(done.output, end="")
+    ratio = done.peak_bytes / weights
+    print(f"the whole release: {done.wall_s:.0f} s, peak {done.peak_bytes / MB:.0f} MB, ", end="")
+    print(f"{ratio:.2f} x the weights (goal {GOAL_MEMORY})")
+
+
+def end_at_once(whisper: Whisper) -> None:
+    """Make the end of the text the likeliest token, or each text would be 448 of them long."""
+    decoder = whisper.model.model.decoder
+    end = special_ids(whisper.vocabulary).end
+    with torch.no_grad():
+        row = -decoder.embed_tokens.weight[0]  # the end's own is padding: zeros
+        decoder.embed_tokens.weight[end] = row
+        decoder.layer_norm.bias += 6 * row / row.square().sum()
+
+
+def some_clips(folder: Path) -> Path:
+    """A manifest of 40 clips of the corpus for train, and 8 each for dev and test."""
+    [source] = Path(os.environ["MODERSMAL_BENCH_DATA"]).glob("cv-corpus-*/sv-SE")
+    clips = folder / "clips"
+    clips.mkdir()
+    with (clips / "clips.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["audio", "text", "speaker", "split"])
+        for split, count in (("train", 40), ("dev", 8), ("test", 8)):
+            with (source / f"{split}.tsv").open(newline="") as listed:
+                told = csv.DictReader(listed, delimiter="\t", quoting=csv.QUOTE_NONE)
+                for row in islice(told, count):
+                    shutil.copy(source / "clips" / row["path"], clips)
+                    rows.writerow([row["path"], row["sentence"], row["client_id"], split])
+    return clips / "clips.csv"
+
+
+def heads(model: str, folder: Path) -> None:
+    whisper = load(model)
+    found = find_heads(whisper, timed_windows(prepared_split(folder / "corpus", "dev")), "sv")
+    recording = Path(os.environ["MODERSMAL_BENCH_DATA"]) / "longform" / "sv_test"
+    windows = known_windows(recording)
+    named = [tuple(head) for head in whisper.generation.to_dict()["alignment_heads"]]
+    print("| heads | known times | median s off | within 0.2 s | within 0.5 s |")
+    print("|---|---|---|---|---|")
+    for name, group in (("the base's", named), ("found again", found.heads)):
+        off_s = edge_errors_s(whisper, windows, group, "sv")
+        near = " | ".join(f"{np.mean(off_s <= bound_s):.0%}" for bound_s in (0.2, 0.5))
+        print(f"| {name} ({len(group)}) | {len(off_s)} | {np.median(off_s):.2f} | {near} |")
+
+
+def known_windows(recording: Path) -> list[Timed]:
+    """The recording in windows of whole segments, none over 28 s."""
+    samples = audio.decode(recording.with_suffix(".mp3")).samples
+    segments = json.loads(recording.with_suffix(".json").read_text(encoding="utf-8"))
+    groups: list[list[dict[str, Any]]] = []
+    for segment in segments:
+        if not groups or segment["end"] - groups[-1][0]["start"] > 28:
+            groups.append([])
+        groups[-1].append(segment)
+    windows = []
+    for group in groups:
+        first_s, last_s = group[0]["start"], group[-1]["end"]
+        said = tuple(
+            Said(one["start"] - first_s, one["end"] - first_s, one["text"]) for one in group
+        )
+        edges = [round(time_s * audio.SAMPLE_RATE) for time_s in (first_s, last_s)]
+        windows.append(Timed(samples[slice(*edges)], said))
+    return windows
+
+
 def tuned(folder: Path) -> str:
     """The bundled base after some steps on the corpus: the run's folder."""
     [source] = Path(os.environ["MODERSMAL_BENCH_DATA"]).glob("cv-corpus-*/sv-SE")
     recipe = folder / "recipe.toml"
     recipe.write_text(
         'language = "sv"\nmodel = "bundled"\nstore = "store"\nname = "job"\n'
-        f'[data]\nsources = ["{source}"]\n[train]\n{SETTINGS["swedish"]}\n'
+        f"[train]\n{SETTINGS['swedish']}\n"
     )
+    prepare([str(source)], folder / "store" / "corpora" / "job", language="sv")
     run([sys.executable, "-m", "modersmal", "train", str(recipe)])
     return str(folder / "store" / "runs" / "job")
 
@@ -161,7 +269,7 @@ class PaddedByItself:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["cost", "runtimes", "export"])
+    parser.add_argument("what", choices=["cost", "whole", "runtimes", "heads", "export"])
     parser.add_argument("places", nargs="*", type=Path, help="of export: from where to where")
     parser.add_argument("--size", default="small", help="of the random weights")
     parser.add_argument("--model", help="a run that is tuned already")
@@ -174,6 +282,10 @@ def main() -> None:
         folder = Path(name)
         if options.what == "cost":
             cost(options.size, folder)
+        elif options.what == "whole":
+            whole(options.size, folder)
+        elif options.what == "heads":
+            heads(options.model or tuned(folder), folder)
         else:
             runtimes(options.model or tuned(folder), options.clips, folder)
 

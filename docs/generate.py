@@ -80,7 +80,8 @@ def _table(name: str, schema: type[Section]) -> str:
             default = "unset" if field.default is None else _code(field.default)
             rows.append(f"| `{key}` | {_values(field)} | {default} | {field.description} |")
     title = f"[{name}]" if name else "At the top"
-    return "\n\n".join([f"## {title}", schema.__doc__ or "", "\n".join(rows)])
+    keys = ["\n".join(rows)] if rows[2:] else []  # some tables have tables alone
+    return "\n\n".join([f"## {title}", schema.__doc__ or "", *keys])
 
 
 def _values(field: Any) -> str:

@@ -1,12 +1,17 @@
 """What several test files need: tiny Whispers with the real vocabularies, and tiny corpora."""
 
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from postgres_server import Postgres
 
 FLAKY_S3 = Path(__file__).parent / "store" / "flaky_s3.py"
 
@@ -18,12 +23,41 @@ TinyCorpus = Callable[..., Path]
 
 
 @pytest.fixture(scope="session", autouse=True)
+def interruptible() -> None:
+    """What a shell starts in the background, or by nohup, ignores signals, and so would all that
+    the tests start and stop."""
+    for number, usual in ((signal.SIGINT, signal.default_int_handler),
+                          (signal.SIGHUP, signal.SIG_DFL)):  # fmt: skip
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
+
+
+@pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Conversions of models go to a cache of the tests' own, and not to the user's."""
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("cache")
         patch.setenv("XDG_CACHE_HOME", str(folder))
         yield folder
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator["Postgres"]:
+    """A real Postgres, where Debian's is installed."""
+    from postgres_server import postgres, programs
+
+    if programs() is None:
+        pytest.skip("Debian's postgresql is not installed")
+    with postgres() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty database: once SQLite's, once Postgres'."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'empty.db'}"
+    return str(request.getfixturevalue("postgres_server").new_database())
 
 
 @pytest.fixture(scope="session")

@@ -6,10 +6,8 @@ import struct
 import time
 import tracemalloc
 import wave
-from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 import soundfile
@@ -17,56 +15,10 @@ import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from encoded_audio import CONTENT, SPEECH, encoded, silent_opus, tone, written
 from modersmal import audio
-from modersmal.audio import SAMPLE_RATE, decode, length_s, stream
+from modersmal.audio import SAMPLE_RATE, decode, length_s, stream, told_s
 from modersmal.errors import AudioError
-
-
-def tone(seconds: float, rate_hz: int = SAMPLE_RATE, pitch_hz: float = 440.0) -> np.ndarray:
-    """A swelling tone, (n,) float32, so that shifts and gains show."""
-    time_s = np.arange(round(seconds * rate_hz)) / rate_hz
-    swell = 0.1 + 0.4 * np.sin(np.pi * time_s / max(seconds, 1e-9))
-    return (swell * np.sin(2 * np.pi * pitch_hz * time_s)).astype(np.float32)
-
-
-def written(samples: np.ndarray, rate_hz: int, **options: str) -> bytes:
-    out = io.BytesIO()
-    soundfile.write(out, samples, rate_hz, **options)
-    return out.getvalue()
-
-
-def encoded(samples: np.ndarray, rate_hz: int, container: str, codec: str) -> bytes:
-    """Encode mono samples with FFmpeg, for the containers that libsndfile lacks."""
-    out = io.BytesIO()
-    with av.open(out, "w", format=container) as opened:
-        stream = opened.add_stream(codec, rate=rate_hz, layout="mono")
-        frame = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
-        frame.sample_rate = rate_hz
-        resampler = av.AudioResampler(
-            format=stream.format.name, layout="mono", rate=rate_hz, frame_size=stream.frame_size
-        )
-        for part in [*resampler.resample(frame), *resampler.resample(None)]:
-            opened.mux(stream.encode(part))
-        opened.mux(stream.encode(None))
-    return out.getvalue()
-
-
-def silent_opus(seconds: int) -> bytes:
-    """Ogg Opus of silence, made quickly: one packet, again and again."""
-    out = io.BytesIO()
-    with av.open(out, "w", format="ogg") as opened:
-        stream = opened.add_stream("libopus", rate=48_000, layout="mono")
-        stream.codec_context.options = {"frame_duration": "60"}
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 2880), np.float32), "flt", "mono")
-        frame.sample_rate = 48_000
-        packet = bytes([*stream.encode(frame), *stream.encode(None)][0])
-        for index in range(round(seconds / 0.06)):
-            copy = av.Packet(packet)
-            copy.stream, copy.time_base = stream, Fraction(1, 48_000)
-            copy.pts = copy.dts = index * 2880
-            copy.duration = 2880
-            opened.mux(copy)
-    return out.getvalue()
 
 
 def correlation(one: np.ndarray, other: np.ndarray) -> float:
@@ -80,26 +32,6 @@ def correlation(one: np.ndarray, other: np.ndarray) -> float:
     )
 
 
-SPEECH = tone(2.0, 24_000)
-CONTENT = {
-    "wav": lambda: written(SPEECH, 24_000, format="WAV"),
-    "wav-float": lambda: written(SPEECH, 24_000, format="WAV", subtype="FLOAT"),
-    "wav-24": lambda: written(SPEECH, 24_000, format="WAV", subtype="PCM_24"),
-    "wav-mulaw": lambda: written(SPEECH, 24_000, format="WAV", subtype="ULAW"),
-    "rf64": lambda: written(SPEECH, 24_000, format="RF64"),
-    "flac": lambda: written(SPEECH, 24_000, format="FLAC"),
-    "mp3": lambda: written(SPEECH, 24_000, format="MP3"),
-    "vorbis": lambda: written(SPEECH, 24_000, format="OGG", subtype="VORBIS"),
-    "opus": lambda: written(SPEECH, 24_000, format="OGG", subtype="OPUS"),
-    "aiff": lambda: written(SPEECH, 24_000, format="AIFF"),
-    "m4a": lambda: encoded(SPEECH, 24_000, "ipod", "aac"),
-    "mp4": lambda: encoded(SPEECH, 24_000, "mp4", "aac"),
-    "mov-alac": lambda: encoded(SPEECH, 24_000, "mov", "alac"),
-    "webm-opus": lambda: encoded(SPEECH, 24_000, "webm", "libopus"),
-    "mkv-aac": lambda: encoded(SPEECH, 24_000, "matroska", "aac"),
-    "aac": lambda: encoded(SPEECH, 24_000, "adts", "aac"),
-    "mp2": lambda: encoded(SPEECH, 24_000, "mp2", "mp2"),
-}
 CONTAINER_OF = {
     "rf64": "wav", "vorbis": "ogg", "opus": "ogg", "m4a": "mp4", "mkv-aac": "webm", "mp2": "mp3",
 }  # fmt: skip
@@ -335,6 +267,37 @@ def test_a_stream_of_an_hour_stays_small(tmp_path: Path) -> None:
     tracemalloc.stop()
     assert samples == 3600 * SAMPLE_RATE
     assert peak_bytes < 4 * 1024**2
+
+
+@pytest.mark.parametrize("kind", CONTENT)
+def test_a_file_says_how_long_it_is_undecoded(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(CONTENT[kind]())
+    assert told_s(path, 10.0) == pytest.approx(2.0, abs=0.15)
+
+
+def test_where_the_header_says_nothing_packets_do(tmp_path: Path) -> None:
+    live, untold = tmp_path / "live", tmp_path / "untold"
+    live.write_bytes(silent_opus(60, "webm").replace(b"\x44\x89\x88", b"\xec\x89\x88", 1))
+    flac = bytearray(written(tone(60.0), SAMPLE_RATE, format="FLAC"))
+    flac[21] &= 0xF0
+    flac[22:26] = bytes(4)
+    untold.write_bytes(flac)
+    for path in (live, untold):
+        assert length_s(path) is None
+        assert told_s(path, 100.0) == pytest.approx(60.0, abs=0.5)
+        assert 10.0 < (told_s(path, 10.0) or 0.0) < 15.0
+    untold.write_text("no audio")
+    assert told_s(untold, 100.0) is None
+
+
+def test_a_loud_end_does_not_make_a_file_longer(tmp_path: Path) -> None:
+    """Quiet AAC and MP3 are dense with nothing; guesses by that are far too long."""
+    samples = np.concatenate([np.zeros(30 * 24_000, np.float32), tone(30.0, 24_000)])
+    for container, codec in (("adts", "aac"), ("mp3", "libmp3lame")):
+        path = tmp_path / container
+        path.write_bytes(encoded(samples, 24_000, container, codec))
+        assert told_s(path, 100.0) == pytest.approx(60.0, abs=0.5)
 
 
 def test_a_stream_of_what_is_no_audio_is_refused(tmp_path: Path) -> None:

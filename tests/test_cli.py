@@ -36,9 +36,19 @@ FROZEN = {
         "recipe": ("RECIPE.toml", "Path", REQUIRED),
         "rehearse": ("--rehearse", "bool", False),
         "keep": ("--keep", "bool", False),
+        "until": ("--until", "Literal['prepare', 'end']", "end"),
+        "settings": ("--set KEY=VALUE...", "list[str] | None", None),
         "budget": ("--budget TIME", "str | None", None),
         "deadline": ("--deadline MOMENT", "str | None", None),
         "offline": ("--offline", "bool", False),
+    },
+    "estimate": {
+        "recipe": ("RECIPE.toml", "Path", REQUIRED),
+        "on": ("--on MACHINE", "str", "here"),
+        "settings": ("--set KEY=VALUE...", "list[str] | None", None),
+        "audio_hours": ("--audio-hours HOURS", "float | None", None),
+        "price_per_hour": ("--price-per-hour PRICE", "float | None", None),
+        "as_json": ("--json", "bool", False),
     },
     "fetch": {"recipe": ("RECIPE.toml", "Path", REQUIRED)},
     "prepare": {
@@ -79,6 +89,12 @@ FROZEN = {
         "offline": ("--offline", "bool", False),
         "as_json": ("--json", "bool", False),
     },
+    "compare": {
+        "runs": ("RUN_OR_REPORT...", "list[str]", REQUIRED),
+        "picture": ("--picture FILE.png", "Path | None", None),
+        "offline": ("--offline", "bool", False),
+        "as_json": ("--json", "bool", False),
+    },
     "release": {
         "run": ("RUN", "str", REQUIRED),
         "to": ("--to STORE", "str", REQUIRED),
@@ -113,6 +129,42 @@ FROZEN = {
         "overwrite": ("--overwrite", "bool", False),
         "offline": ("--offline", "bool", False),
     },
+    "serve": {
+        "model": ("--model MODEL", "str", REQUIRED),
+        "host": ("--host", "str", "127.0.0.1"),
+        "port": ("--port", "int", 7860),
+        "database": ("--database URL", "str | None", None),
+        "recipe": ("--recipe RECIPE.toml", "Path | None", None),
+        "offline": ("--offline", "bool", False),
+    },
+    "keys": {
+        "action": ("ACTION", "Literal['add', 'list', 'revoke']", REQUIRED),
+        "name": ("NAME", "str | None", None),
+        "reviewer": ("--reviewer", "bool", False),
+        "database": ("--database URL", "str | None", None),
+        "recipe": ("--recipe RECIPE.toml", "Path | None", None),
+    },
+    "improve": {
+        "recipe": ("RECIPE.toml", "Path", REQUIRED),
+        "approve": ("--approve", "bool", False),
+        "refuse": ("--refuse REASON", "str | None", None),
+        "settings": ("--set KEY=VALUE...", "list[str] | None", None),
+        "budget": ("--budget TIME", "str | None", None),
+        "deadline": ("--deadline MOMENT", "str | None", None),
+        "offline": ("--offline", "bool", False),
+        "as_json": ("--json", "bool", False),
+    },
+    "launch": {
+        "target": ("TARGET", "str", REQUIRED),
+        "recipe": ("RECIPE.toml", "Path", REQUIRED),
+        "to": ("--to DIR", "Path", REQUIRED),
+    },
+    "forget": {
+        "database": ("DATABASE", "str", REQUIRED),
+        "stores": ("STORE...", "list[str] | None", None),
+        "person_key": ("--person-key", "bool", False),
+        "as_json": ("--json", "bool", False),
+    },
     "doctor": {
         "store": ("--store STORE", "str", "."),
         "as_json": ("--json", "bool", False),
@@ -125,8 +177,11 @@ SIGNATURES = {
     "init": "(recipe: str | Path = 'recipe.toml', *, language: str = 'sv', "
     "language_token: str | None = None, ready: str | None = None, force: bool = False) -> Path",
     "run": "(recipe: str | Path, *, rehearse: bool = False, keep: bool = False, "
+    "until: Literal['prepare', 'end'] = 'end', settings: Sequence[str] = (), "
     "budget: str | None = None, deadline: str | None = None, offline: bool = False) "
-    "-> RunResult | Rehearsal",
+    "-> RunResult | SizesResult | Rehearsal | Prepared",
+    "estimate": "(recipe: str | Path, *, on: str = 'here', settings: Sequence[str] = (), "
+    "audio_hours: float | None = None, price_per_hour: float | None = None) -> list[Estimate]",
     "fetch": "(recipe: str | Path) -> Fetched",
     "prepare": "(sources: Sequence[str | Path], to: str | Path, *, language: str = 'sv', "
     "language_token: str | None = None, codec: Literal['original', 'flac', 'opus'] = 'original', "
@@ -141,6 +196,8 @@ SIGNATURES = {
     "baseline: str | None = None, hypotheses: str | Path | None = None, "
     "recipe: str | Path | None = None, output: str | Path | None = None, "
     "offline: bool = False) -> Evaluation",
+    "compare": "(runs: Sequence[str | Path], *, picture: str | Path | None = None, "
+    "offline: bool = False) -> SizeComparison",
     "release": "(run: str | Path, to: str | Path, *, formats: Sequence[str] | None = None, "
     "force: str | None = None, corpus: str | Path | None = None, offline: bool = False) "
     "-> Released",
@@ -152,6 +209,12 @@ SIGNATURES = {
     "format: Literal['txt', 'srt', 'vtt', 'json'] = 'txt', words: bool = False, "
     "output: str | Path | None = None, overwrite: bool = False, offline: bool = False) "
     "-> list[Transcript]",
+    "improve": "(recipe: str | Path, *, approve: bool = False, refuse: str | None = None, "
+    "settings: Sequence[str] = (), budget: str | None = None, deadline: str | None = None, "
+    "offline: bool = False) -> Improved",
+    "launch": "(target: str, recipe: str | Path, to: str | Path) -> Launched",
+    "forget": "(database: str, stores: Sequence[str | Path] = (), *, "
+    "person_key: str | None = None) -> Forgotten",
     "doctor": "(store: str | Path = '.') -> Diagnosis",
 }
 
@@ -174,7 +237,7 @@ def test_arguments_are_frozen(name: str) -> None:
         elif parameter.metavar:
             typed = f"{typed} {parameter.metavar}"
         kind = kinds[parameter.name]
-        if parameter.nargs == -1 or "list" in str(kind):
+        if parameter.nargs == -1 or "list[" in str(kind):
             typed += "..."
         kind_name = getattr(kind, "__name__", None) if isinstance(kind, type) else None
         if "[" in str(kind) or "|" in str(kind):

@@ -42,7 +42,7 @@ def test_nothing_but_the_package_is_in_it(installed: Path) -> None:
 def test_what_is_bundled_is_there(installed: Path) -> None:
     assets = installed / "modersmal" / "assets"
     assert sorted(folder.name for folder in assets.iterdir()) == [
-        "base", "demo", "recipes", "tokenizer",
+        "base", "demo", "launch", "recipes", "tokenizer",
     ]  # fmt: skip
     assert (installed / "modersmal" / "py.typed").exists()
     licences = [path.read_text() for path in installed.rglob("*.dist-info/**/LICENSE*")]

@@ -13,6 +13,7 @@ from huggingface_hub import constants
 
 import modersmal
 from modersmal.config import load_recipe
+from modersmal.corpus.prepare import Prepared
 from modersmal.errors import HubError, ModelError, RecipeError, Stopped
 from modersmal.language import resolve
 from modersmal.run import RunResult, wiser_start
@@ -184,3 +185,15 @@ def test_a_recipe_without_sources_is_refused(tmp_path: Path) -> None:
     (tmp_path / "recipe.toml").write_text('model = "bundled"')
     with pytest.raises(RecipeError, match=r"data\.sources is empty"):
         modersmal.run(tmp_path / "recipe.toml")
+
+
+def test_until_prepare_makes_the_corpus_and_nothing_more(
+    release: Path, babbling: Path, tmp_path: Path
+) -> None:
+    recipe = write_recipe(tmp_path, release, babbling, [])
+    prepared = modersmal.run(recipe, until="prepare")
+    assert isinstance(prepared, Prepared)
+    assert prepared.path == tmp_path / "modersmal-store" / "corpora" / "small"
+    assert not (tmp_path / "modersmal-store" / "runs").exists()
+    with pytest.raises(RecipeError, match="leave --until out"):
+        modersmal.run(recipe, until="prepare", rehearse=True)

@@ -14,26 +14,35 @@ from modersmal.errors import ModersmalError, RecipeError
 from modersmal.offline import staying_offline
 
 if TYPE_CHECKING:
+    from modersmal.compare.compare import SizeComparison
+    from modersmal.compare.sizes import SizesResult
     from modersmal.corpus.inspect import Summary
     from modersmal.corpus.prepare import Prepared
     from modersmal.demo import DemoResult
     from modersmal.doctor import Diagnosis
+    from modersmal.estimate.result import Estimate
     from modersmal.evaluate.evaluate import Evaluation
     from modersmal.fetch import Fetched
+    from modersmal.forget.forget import Forgotten
+    from modersmal.improve.result import Improved
+    from modersmal.launch.launch import Launched
     from modersmal.rehearse.result import Rehearsal
     from modersmal.release.listing import Listing
     from modersmal.release.publish import Published
     from modersmal.release.release import Released
     from modersmal.release.rollback import Rollback
     from modersmal.run import RunResult
+    from modersmal.serve.managing import KeysResult
+    from modersmal.serve.serve import Served
     from modersmal.status.runs import Status
     from modersmal.train.finish import TrainResult
     from modersmal.transcribe.transcribe import Transcript
 
 __version__ = "0.1.0"
 __all__ = [
-    "ModersmalError", "demo", "doctor", "evaluate", "fetch", "init", "inspect", "prepare",
-    "publish", "release", "releases", "rollback", "run", "status", "train", "transcribe",
+    "ModersmalError", "compare", "demo", "doctor", "estimate", "evaluate", "fetch", "forget",
+    "improve", "init", "inspect", "keys", "launch", "prepare", "publish", "release", "releases",
+    "rollback", "run", "serve", "status", "train", "transcribe",
 ]  # fmt: skip
 
 Source = str | Path
@@ -69,48 +78,69 @@ def run(
     *,
     rehearse: Literal[False] = False,
     keep: Literal[False] = False,
+    until: Literal["end"] = "end",
+    settings: Sequence[str] = (),
     budget: str | None = None,
     deadline: str | None = None,
     offline: bool = False,
-) -> "RunResult": ...
+) -> "RunResult | SizesResult": ...
 @overload
 def run(
     recipe: Source,
     *,
-    rehearse: bool,
+    rehearse: bool = ...,
     keep: bool = False,
+    until: Literal["prepare", "end"] = "end",
+    settings: Sequence[str] = (),
     budget: str | None = None,
     deadline: str | None = None,
     offline: bool = False,
-) -> "RunResult | Rehearsal": ...
+) -> "RunResult | SizesResult | Rehearsal | Prepared": ...
 def run(
     recipe: Source,
     *,
     rehearse: bool = False,
     keep: bool = False,
+    until: Literal["prepare", "end"] = "end",
+    settings: Sequence[str] = (),
     budget: str | None = None,
     deadline: str | None = None,
     offline: bool = False,
-) -> "RunResult | Rehearsal":
+) -> "RunResult | SizesResult | Rehearsal | Prepared":
     """Do everything that a recipe says: prepare, score the base, train, evaluate.
 
-    What is done already is not done again. `budget` ("2h50m") and `deadline`
-    ("2026-12-24T18:00+01:00") stand above the recipe's. `offline` takes what `fetch` brought. With
-    `rehearse`, a few clips go through every stage instead, in a folder of their own that is removed
-    unless `keep` is set; that tells what the real run will need.
+    What is done already is not done again. A recipe of several sizes is done for each, and they are
+    compared. `settings` override keys of the recipe, each as "KEY=VALUE"; `budget` ("2h50m") and
+    `deadline` ("2026-12-24T18:00+01:00") are two of them. `offline` takes what `fetch` brought.
+    With `rehearse`, a few clips go through every stage instead, in a folder of their own that is
+    removed unless `keep` is set; that tells what the real run will need. With `until` "prepare", it
+    ends when the corpus is in the store: on a machine without a GPU, for one that has one.
     """
     from modersmal.config import load_recipe
 
     # What is wrong with it shows before the slow imports.
-    loaded = load_recipe(recipe, _time_settings(budget, deadline))
+    overrides = [*settings, *_time_settings(budget, deadline)]
+    loaded = load_recipe(recipe, overrides, several=not rehearse)
     if keep and not rehearse:
         raise RecipeError("only what --rehearse made can be kept; add that, or leave --keep out")
+    if rehearse and until != "end":
+        raise RecipeError("a rehearsal goes through every stage; leave --until out")
 
     with staying_offline(offline):
+        if until == "prepare":
+            from modersmal.run import prepare_here
+
+            return prepare_here(loaded.each()[0])
+
         if rehearse:
             from modersmal.rehearse.rehearse import rehearse as rehearse_it
 
             return rehearse_it(loaded, keep=keep)
+
+        if loaded.sizes:
+            from modersmal.compare.sizes import run_sizes
+
+            return run_sizes(loaded)
 
         from modersmal.run import run
 
@@ -122,6 +152,32 @@ def _time_settings(budget: str | None, deadline: str | None) -> list[str]:
     return [f'{key}="{value}"' for key, value in given.items() if value is not None]
 
 
+def estimate(
+    recipe: Source,
+    *,
+    on: str = "here",
+    settings: Sequence[str] = (),
+    audio_hours: float | None = None,
+    price_per_hour: float | None = None,
+) -> "list[Estimate]":
+    """Hours of each stage of a recipe before it begins: one estimate for each of its sizes.
+
+    `on` is "here" or a machine such as "T4". They come of its rehearsal on that machine, else of a
+    small table, with their uncertainty. `audio_hours` says how much data there is, where neither
+    corpus nor rehearsal tells; `price_per_hour` turns hours into money, in any currency.
+    """
+    from modersmal.config import load_recipe
+
+    loaded = load_recipe(recipe, settings, several=True)
+
+    from modersmal.estimate.estimate import estimate
+
+    return [
+        estimate(size, on=on, audio_hours=audio_hours, price_per_hour=price_per_hour)
+        for size in loaded.each()
+    ]
+
+
 def fetch(recipe: Source) -> "Fetched":
     """Bring a recipe's models and data, so that the rest runs without a network.
 
@@ -129,7 +185,7 @@ def fetch(recipe: Source) -> "Fetched":
     """
     from modersmal.config import load_recipe
 
-    loaded = load_recipe(recipe)
+    loaded = load_recipe(recipe, several=True)
 
     from modersmal.fetch import fetch
 
@@ -249,6 +305,22 @@ def evaluate(
         )
 
 
+def compare(
+    runs: Sequence[Source], *, picture: Source | None = None, offline: bool = False
+) -> "SizeComparison":
+    """Hold runs of different sizes against each other: WER against time, size and decoding speed.
+
+    Each is a run (STORE/runs/NAME, a folder or URL), or a folder that `evaluate` wrote as `output`.
+    Scores that were not taken alike are refused. `picture` becomes a PNG of it all.
+    """
+    with staying_offline(offline):
+        from modersmal.compare.compare import compare
+
+        return compare(
+            [str(run) for run in runs], picture=None if picture is None else Path(picture)
+        )
+
+
 def release(
     run: Source,
     to: Source,
@@ -341,6 +413,113 @@ def transcribe(
             output=None if output is None else Path(output),
             overwrite=overwrite,
         )
+
+
+def serve(
+    model: str,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 7860,
+    database: str | None = None,
+    recipe: Source | None = None,
+    offline: bool = False,
+) -> "Served":
+    """Answer on a page, and as OpenAI's API does, until a signal ends it.
+
+    `model` may be a store, whose latest release answers, also when that changes. `recipe` is one
+    whose [serve] says how; `database` stands above its own. What people erase is erased from both
+    their stores.
+    """
+    from modersmal.config import ServeConfig, load_recipe
+
+    loaded = None if recipe is None else load_recipe(recipe)
+
+    with staying_offline(offline):
+        from modersmal.forget.forgetting import Forgetting
+        from modersmal.serve.engine.choices import may_be_store
+        from modersmal.serve.serve import serve as serve_it
+
+        stores = [model] if may_be_store(model) else []
+        return serve_it(
+            model,
+            host=host,
+            port=port,
+            database=database,
+            settings=loaded.serve if loaded else ServeConfig(),
+            offline=offline,
+            forgetting=Forgetting([*stores, loaded.store] if loaded else stores),
+        )
+
+
+def keys(
+    action: Literal["add", "list", "revoke"],
+    name: str | None = None,
+    *,
+    reviewer: bool = False,
+    database: str | None = None,
+    recipe: Source | None = None,
+) -> "KeysResult":
+    """Add, list or revoke the keys that a server lets people and programs in by.
+
+    The secret of a new one is in the result, and nowhere else. A server that runs obeys within
+    seconds.
+    """
+    from modersmal.config import ServeConfig, load_recipe
+    from modersmal.serve.managing import manage_keys
+
+    settings = ServeConfig() if recipe is None else load_recipe(recipe).serve
+    return manage_keys(action, name, reviewer=reviewer, database=database, settings=settings)
+
+
+def improve(
+    recipe: Source,
+    *,
+    approve: bool = False,
+    refuse: str | None = None,
+    settings: Sequence[str] = (),
+    budget: str | None = None,
+    deadline: str | None = None,
+    offline: bool = False,
+) -> "Improved":
+    """Make what people have corrected on the page into the next release of the recipe's store.
+
+    Corrections and the recipe's corpus become a corpus, a run and a release, which is measured
+    against the latest on corrections that were set aside. It then waits: `approve` lets it be
+    served, `refuse`, a reason, never. Started again after a stop, it goes on. `settings`, `budget`
+    and `deadline` are as in `run`.
+    """
+    from modersmal.config import load_recipe
+
+    loaded = load_recipe(recipe, [*settings, *_time_settings(budget, deadline)])
+
+    with staying_offline(offline):
+        from modersmal.improve.improve import improve
+
+        return improve(loaded, approve=approve, refuse=refuse)
+
+
+def launch(target: str, recipe: Source, to: Source) -> "Launched":
+    """Write what `target` needs to run a recipe with this very version into the folder `to`.
+
+    Its wheel is among it, and no secret. What an earlier launch wrote there is replaced; what
+    somebody changed since is not touched.
+    """
+    from modersmal.launch.launch import launch
+
+    return launch(target, Path(recipe), Path(to))
+
+
+def forget(
+    database: str, stores: Sequence[Source] = (), *, person_key: str | None = None
+) -> "Forgotten":
+    """Erase what a person has corrected, by their key, from a server's database and from `stores`.
+
+    Without a key, what was erased in the database before is erased from the stores: those that
+    were brought back from a backup, or could not be reached. Started again, it goes on.
+    """
+    from modersmal.forget.forget import forget
+
+    return forget(database, [str(store) for store in stores], person_key=person_key)
 
 
 def doctor(store: Source = ".") -> "Diagnosis":

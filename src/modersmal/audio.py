@@ -22,6 +22,7 @@ from modersmal.errors import AudioError, EmptyAudioError, LongAudioError
 SAMPLE_RATE = 16_000
 CHUNK_S = 30.0  # Whisper's window
 MIN_SOURCE_RATE_HZ = 4_000
+MAX_SOURCE_RATE_HZ = 768_000
 FULL_SCALE = 0.999
 MAX_BYTES = 4 * 1024**3
 MAX_DURATION_S = 24 * 3600.0
@@ -37,6 +38,7 @@ CONTAINERS = {
     "webm": "matroska",
     "aac": "aac",
 }
+_GUESSED = {"mp3", "aac"}  # their lengths are worked out from how dense they begin
 _BY_SOUNDFILE = {"wav", "flac", "mp3", "ogg", "aiff"}
 EXTENSIONS = frozenset({
     ".wav", ".flac", ".mp3", ".mpga", ".mpeg", ".ogg", ".oga", ".opus", ".aif", ".aiff",
@@ -44,6 +46,8 @@ EXTENSIONS = frozenset({
 })  # fmt: skip
 _SNIFFED_BYTES = 64
 _BLOCK_FRAMES = 1 << 16
+_BLOCK_VALUES = 8 * _BLOCK_FRAMES  # of all channels: a header may claim a thousand of them
+_UNKNOWN_FRAMES = 1 << 62  # what libsndfile tells of a FLAC stream that does not say
 
 
 @dataclass(frozen=True)
@@ -112,8 +116,14 @@ def decode(
     raise AudioError(f"{name} cannot be decoded as {container}: {'; '.join(errors)}")
 
 
-def stream(path: Path, *, name: str | None = None) -> Iterator[np.ndarray]:
-    """Decode a file of up to `MAX_DURATION_S` in pieces: (n,) float32, 16 kHz mono, in their order.
+def stream(
+    path: Path,
+    *,
+    name: str | None = None,
+    max_bytes: int = MAX_BYTES,
+    max_duration_s: float = MAX_DURATION_S,
+) -> Iterator[np.ndarray]:
+    """Decode a file in pieces: (n,) float32, 16 kHz mono, in their order.
 
     Joined, they are the samples of `decode`; memory holds one piece at a time.
 
@@ -121,10 +131,10 @@ def stream(path: Path, *, name: str | None = None) -> Iterator[np.ndarray]:
         AudioError: as `decode`; where the file is damaged midway, after the pieces before.
     """
     name = name or str(path)
-    container = _container(path, name, MAX_BYTES)
+    container = _container(path, name, max_bytes)
     errors = []
     for reader in _readers(container):
-        mono = _Mono(name, MAX_DURATION_S)
+        mono = _Mono(name, max_duration_s)
         try:
             for block in reader(path, container):
                 yield mono.add(block)
@@ -144,6 +154,20 @@ def length_s(path: Path) -> float | None:
         return _by_soundfile_s(path) if container in _BY_SOUNDFILE else _by_av_s(path, container)
     except (AudioError, OSError, soundfile.LibsndfileError):
         return None
+
+
+def told_s(path: Path, most_s: float) -> float | None:
+    """Seconds that a file says it lasts, undecoded; None where it does not.
+
+    By its header, or, where that says nothing or guesses, by the times of its packets, which are
+    read until `most_s` is passed.
+    """
+    try:
+        container = _container(path, str(path), MAX_BYTES)
+    except AudioError:
+        return None
+    told = None if container in _GUESSED else length_s(path)
+    return _by_packets_s(path, container, most_s) if told is None else told
 
 
 def encode_flac(samples: np.ndarray) -> bytes:
@@ -261,6 +285,11 @@ class _Mono:
                 f"{self.name} has {self.rate_hz:,} samples a second, too few for speech "
                 f"({MIN_SOURCE_RATE_HZ:,} at least)"
             )
+        if self.rate_hz > MAX_SOURCE_RATE_HZ:
+            raise AudioError(
+                f"{self.name} claims {self.rate_hz:,} samples a second, more than any recorder "
+                f"makes ({MAX_SOURCE_RATE_HZ:,} at most)"
+            )
         if self.rate_hz != SAMPLE_RATE:
             self.resampler = soxr.ResampleStream(self.rate_hz, SAMPLE_RATE, 1, dtype="float32")
 
@@ -287,7 +316,8 @@ def _soundfile_blocks(source: bytes | Path | str, container: str) -> Iterator[_B
         opened = file if isinstance(source, bytes) else file.fileno()
         try:
             with soundfile.SoundFile(opened, closefd=False) as audio:
-                while len(block := audio.read(_BLOCK_FRAMES, dtype="float32", always_2d=True)):
+                frames = min(_BLOCK_FRAMES, _BLOCK_VALUES // audio.channels)
+                while len(block := audio.read(frames, dtype="float32", always_2d=True)):
                     yield _Block(block, audio.samplerate)
         except soundfile.LibsndfileError as error:
             raise _Damaged(str(error.error_string)) from error
@@ -303,16 +333,19 @@ def _av_blocks(source: bytes | Path | str, container: str) -> Iterator[_Block]:
             to_float = av.AudioResampler(format="fltp")  # changes neither rate nor channels
             for frame in opened.decode(opened.streams.audio[0]):
                 for planar in to_float.resample(frame):
-                    yield _Block(planar.to_ndarray().T, planar.sample_rate)
+                    samples = planar.to_ndarray().T
+                    for first in range(0, len(samples), _BLOCK_FRAMES):
+                        block = samples[first : first + _BLOCK_FRAMES]
+                        yield _Block(block, planar.sample_rate)
     except av.FFmpegError as error:
         raise _Damaged(str(error.strerror or error)) from error
     except ValueError as error:
         raise _Damaged("its sample rate or its channels change midway") from error
 
 
-def _by_soundfile_s(path: Path) -> float:
+def _by_soundfile_s(path: Path) -> float | None:
     with path.open("rb") as file, soundfile.SoundFile(file.fileno(), closefd=False) as audio:
-        return audio.frames / audio.samplerate
+        return audio.frames / audio.samplerate if audio.frames < _UNKNOWN_FRAMES else None
 
 
 def _by_av_s(path: Path, container: str) -> float | None:
@@ -323,3 +356,19 @@ def _by_av_s(path: Path, container: str) -> float | None:
             return opened.duration / av.time_base if opened.duration else None
     except (av.FFmpegError, ValueError):
         return None
+
+
+def _by_packets_s(path: Path, container: str, most_s: float) -> float | None:
+    import av
+
+    last_s = None
+    try:
+        with path.open("rb") as file, av.open(file, "r", CONTAINERS[container]) as opened:
+            for packet in opened.demux(opened.streams.audio[:1]):
+                if packet.pts is not None and packet.time_base is not None:
+                    last_s = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+                    if last_s > most_s:
+                        break
+    except (av.FFmpegError, ValueError, OSError):
+        return None
+    return last_s

@@ -4,6 +4,7 @@ A command returns the text that it prints, so that standard output holds that an
 """
 
 import functools
+import getpass
 import json
 import os
 import sys
@@ -19,7 +20,14 @@ from typing import Annotated, Any, Literal
 import typer
 
 import modersmal
-from modersmal.errors import EXIT_FAULT, EXIT_INTERRUPTED, EXIT_USER_ERROR, ModersmalError, Stopped
+from modersmal.errors import (
+    EXIT_FAULT,
+    EXIT_INTERRUPTED,
+    EXIT_STOPPED,
+    EXIT_USER_ERROR,
+    ModersmalError,
+    Stopped,
+)
 
 app = typer.Typer(
     name="modersmal",
@@ -44,6 +52,12 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and no
 Offline = Annotated[
     bool,
     typer.Option("--offline", help="Download nothing: what `modersmal fetch` brought is used."),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Override a key of the recipe; may be repeated."
+    ),
 ]
 Budget = Annotated[
     str | None,
@@ -234,23 +248,77 @@ def run(
     keep: Annotated[
         bool, typer.Option("--keep", help="With --rehearse: do not remove what that made.")
     ] = False,
+    until: Annotated[
+        Literal["prepare", "end"],
+        typer.Option("--until", help="prepare: end when the corpus is in the store."),
+    ] = "end",
+    settings: Settings = None,
     budget: Budget = None,
     deadline: Deadline = None,
     offline: Offline = False,
 ) -> Answer:
     """Do all that a recipe says, from sources to a scored model.
 
-    Prepares, scores the base model, trains, evaluates. The same command again goes on.
+    Prepares, scores the base model, trains, evaluates. The same command again goes on. A recipe
+    that names several sizes is done for each, and they are compared.
     """
     result = modersmal.run(
         recipe,
         rehearse=rehearse,
         keep=keep,
+        until=until,
+        settings=settings or (),
         budget=budget,
         deadline=deadline,
         offline=offline,
     )
     return Answer(str(result))
+
+
+@command("modersmal estimate recipe.toml --on T4")
+def estimate(
+    recipe: RecipeFile,
+    on: Annotated[
+        str,
+        typer.Option(
+            "--on",
+            metavar="MACHINE",
+            help="Where it will run: here, CPU (of two cores), or a GPU such as T4, P100, L4, "
+            "A100 or H100.",
+        ),
+    ] = "here",
+    settings: Settings = None,
+    audio_hours: Annotated[
+        float | None,
+        typer.Option(
+            "--audio-hours",
+            metavar="HOURS",
+            help="How much speech the sources hold, where neither corpus nor rehearsal tells.",
+        ),
+    ] = None,
+    price_per_hour: Annotated[
+        float | None,
+        typer.Option(
+            "--price-per-hour", metavar="PRICE", help="What an hour there costs, in any currency."
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> Answer:
+    """Say how many hours each stage takes, before any is spent.
+
+    By the recipe's rehearsal (`modersmal run --rehearse`) on that machine, else by a small table,
+    with the uncertainty of either.
+    """
+    found = modersmal.estimate(
+        recipe,
+        on=on,
+        settings=settings or (),
+        audio_hours=audio_hours,
+        price_per_hour=price_per_hour,
+    )
+    if as_json:
+        return Answer(_json({"estimates": found}))
+    return Answer("\n\n".join(map(str, found)))
 
 
 @command("modersmal fetch recipe.toml")
@@ -270,7 +338,8 @@ def prepare(
             metavar="SOURCE",
             help="Common Voice releases (folder, .tar.gz or mdc:ID), datasets on the Hub "
             "(hf:OWNER/NAME[:config][@revision]), CSV/TSV/JSONL manifests, folders of audio with "
-            "same-named .txt, .srt or .vtt files, recordings with such a file beside them.",
+            "same-named .txt, .srt or .vtt files, recordings with such a file beside them, what "
+            "people have corrected (corrections:DATABASE).",
         ),
     ],
     to: Annotated[
@@ -334,12 +403,7 @@ def inspect(
 @command("modersmal train recipe.toml --set train.max_steps=500")
 def train(
     recipe: RecipeFile,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="Override a key of the recipe; may be repeated."
-        ),
-    ] = None,
+    settings: Settings = None,
     budget: Budget = None,
     deadline: Deadline = None,
     offline: Offline = False,
@@ -422,6 +486,31 @@ def evaluate(
         offline=offline,
     )
     return Answer(_json(evaluation) if as_json else str(evaluation))
+
+
+@command("modersmal compare modersmal-store/runs/base modersmal-store/runs/small")
+def compare(
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN_OR_REPORT",
+            help="Runs (STORE/runs/NAME, folders or URLs), or folders that `modersmal evaluate "
+            "--output` wrote; two or more.",
+        ),
+    ],
+    picture: Annotated[
+        Path | None,
+        typer.Option("--picture", metavar="FILE.png", help="Draw it into this file, as PNG."),
+    ] = None,
+    offline: Offline = False,
+    as_json: Json = False,
+) -> Answer:
+    """Say which size: WER with its interval against training time, size and decoding speed.
+
+    On equal steps and on equal time, too. Scores that were not taken alike are refused.
+    """
+    found = modersmal.compare(runs, picture=picture, offline=offline)
+    return Answer(_json(found) if as_json else str(found))
 
 
 @command("modersmal release modersmal-store/runs/run --to modersmal-store")
@@ -606,6 +695,186 @@ def transcribe(
             _say(transcript.error, EXIT_USER_ERROR)
     done = [str(transcript) for transcript in transcripts if not transcript.error]
     return Answer("\n".join(done), 0 if len(done) == len(transcripts) else EXIT_USER_ERROR)
+
+
+Database = Annotated[
+    str | None,
+    typer.Option(
+        "--database",
+        metavar="URL",
+        help="sqlite:///PATH or postgresql://USER@HOST/NAME; else the recipe's, else SQLite in its "
+        "serve.folder.",
+    ),
+]
+ServeRecipe = Annotated[
+    Path | None,
+    typer.Option(
+        "--recipe", metavar="RECIPE.toml", help="Serve as its [serve] says; else defaults."
+    ),
+]
+
+
+@command("modersmal serve --model modersmal-store")
+def serve(
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model", metavar="MODEL", help="The model to serve; of a store always the latest."
+        ),
+    ],
+    host: Annotated[
+        str,
+        typer.Option("--host", help="Where it listens; 0.0.0.0 lets other machines in, too."),
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any free one.")] = 7860,
+    database: Database = None,
+    recipe: ServeRecipe = None,
+    offline: Offline = False,
+) -> Answer:
+    """Serve a page and an API that always run the latest release.
+
+    The page records and takes files; OpenAI's clients use the API unchanged. Ctrl-C ends it.
+    """
+    served = modersmal.serve(
+        model, host=host, port=port, database=database, recipe=recipe, offline=offline
+    )
+    return Answer(str(served))
+
+
+@command("modersmal keys add anna --reviewer")
+def keys(
+    action: Annotated[
+        Literal["add", "list", "revoke"],
+        typer.Argument(metavar="ACTION", help="add, list or revoke."),
+    ],
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Whose key to add or to revoke.")
+    ] = None,
+    reviewer: Annotated[
+        bool, typer.Option("--reviewer", help="With add: it may judge corrections, too.")
+    ] = False,
+    database: Database = None,
+    recipe: Annotated[
+        Path | None,
+        typer.Option(
+            "--recipe",
+            metavar="RECIPE.toml",
+            help="What the server is started with, where its database is said.",
+        ),
+    ] = None,
+) -> Answer:
+    """Add, list or revoke keys of a server.
+
+    A new key is printed once. As soon as there is one, nobody comes in without; a server that runs
+    obeys within seconds.
+    """
+    found = modersmal.keys(action, name, reviewer=reviewer, database=database, recipe=recipe)
+    return Answer(str(found))
+
+
+@command("modersmal improve recipe.toml")
+def improve(
+    recipe: RecipeFile,
+    approve: Annotated[
+        bool, typer.Option("--approve", help="Let the release that waits be served.")
+    ] = False,
+    refuse: Annotated[
+        str | None,
+        typer.Option(
+            "--refuse", metavar="REASON", help="Let the release that waits never be served."
+        ),
+    ] = None,
+    settings: Settings = None,
+    budget: Budget = None,
+    deadline: Deadline = None,
+    offline: Offline = False,
+    as_json: Json = False,
+) -> Answer:
+    """Make people's corrections into the next release.
+
+    Corrections and the recipe's corpus become a corpus, a run and a release, which is measured on
+    corrections that were set aside, and served once somebody has approved it. The same command
+    again goes on.
+    """
+    improved = modersmal.improve(
+        recipe,
+        approve=approve,
+        refuse=refuse,
+        settings=settings or (),
+        budget=budget,
+        deadline=deadline,
+        offline=offline,
+    )
+    code = EXIT_USER_ERROR if improved.state == "refused" and refuse is None else 0
+    return Answer(_json(improved) if as_json else str(improved), code)
+
+
+@command("modersmal launch space recipe.toml --to my-space")
+def launch(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="TARGET",
+            help="Where it is to run: colab, docker, kaggle, modal, office or space.",
+        ),
+    ],
+    recipe: RecipeFile,
+    to: Annotated[
+        Path, typer.Option("--to", metavar="DIR", help="The folder that the files go to.")
+    ],
+) -> Answer:
+    """Write what another machine needs to run this very version.
+
+    Small files to read, and the wheel; no secret among them. The next step is printed. The same
+    command again replaces what it wrote, but nothing that was changed since.
+    """
+    return Answer(str(modersmal.launch(target, recipe, to)))
+
+
+@command("modersmal forget sqlite:///modersmal-serve/modersmal.db modersmal-store --person-key")
+def forget(
+    database: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATABASE",
+            help="The server's: sqlite:///PATH or postgresql://USER@HOST/NAME.",
+        ),
+    ],
+    stores: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="STORE",
+            help="Folders or URLs with corpora, runs, reports or releases: what recipes have as "
+            "`store`.",
+        ),
+    ] = None,
+    person_key: Annotated[
+        bool,
+        typer.Option(
+            "--person-key",
+            help="Erase a person, whose key is asked for, or read from standard input. Without it: "
+            "look in the stores for what was erased before.",
+        ),
+    ] = False,
+    as_json: Json = False,
+) -> Answer:
+    """Erase what a person has corrected, and keep it from coming back.
+
+    From the database, the audio beside it, corpora, reports, begun releases and finished ones, and
+    copies on this machine. Says which releases learned from it. The same command again goes on.
+    """
+    key = _secret("The person's key: ") if person_key else None
+    forgotten = modersmal.forget(database, stores or (), person_key=key)
+    text = _json(forgotten) if as_json else str(forgotten)
+    return Answer(text, 0 if forgotten.complete else EXIT_STOPPED)
+
+
+def _secret(prompt: str) -> str:
+    """Asked for where somebody types, else the first line of standard input: others can read
+    command lines."""
+    if sys.stdin.isatty():
+        return getpass.getpass(prompt)
+    return sys.stdin.readline().strip()
 
 
 @command("modersmal doctor --store s3://bucket/people/anna")

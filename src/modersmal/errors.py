@@ -43,6 +43,10 @@ class ModelError(ModersmalError):
     """A model is missing, is not Whisper, or does not fit its tokenizer."""
 
 
+class NotReleased(ModelError):
+    """A model that did not pass what a release has to pass."""
+
+
 class ConversionError(ModelError):
     """A sound model that another runtime cannot take."""
 
@@ -69,6 +73,18 @@ class StoreMissing(StoreError):
 
 class HubError(ModersmalError):
     """The Hub cannot be reached, or refuses."""
+
+
+class Busy(ModersmalError):
+    """A server has as much waiting as it takes; `retry_after_s` says when to come again."""
+
+    def __init__(self, sentence: str, retry_after_s: int) -> None:
+        super().__init__(sentence)
+        self.retry_after_s = retry_after_s
+
+
+class Unavailable(ModersmalError):
+    """A server cannot do it now: its model is not loaded, or its process ended midway."""
 
 
 class Stopped(ModersmalError):

@@ -56,12 +56,12 @@ def fetch(recipe: Recipe) -> Fetched:
     if is_offline():
         raise HubError("nothing can be fetched offline; unset HF_HUB_OFFLINE")
     workspace = recipe.workspace
-    workspace.pull(f"corpora/{recipe.name}")
-    done = (workspace.corpus(recipe.name) / CORPUS_FILE).exists()
+    workspace.pull(f"corpora/{recipe.corpus_name}")
+    done = (workspace.corpus(recipe.corpus_name) / CORPUS_FILE).exists()
     sources = [] if done else open_sources(recipe.data.sources, recipe.language)
     for source in sources:
         source.check()
-    models = {recipe.model: locate(recipe.model)}
+    models = {model: locate(model) for model in recipe.sizes or [recipe.model]}
     missing = {}
     for candidate in recipe.evaluate.candidates:
         try:

@@ -30,7 +30,17 @@ _EXAMPLES = {
     "budget": "2h50m",
     "rank": 32,
     "dev_clips": 300,
+    "max_steps": 400,
     "deadline": "2026-12-24T18:00+01:00",
+    "align_with": "openai/whisper-small",
+    "corpus": "common-voice-sv",
+    "database": "postgresql://modersmal@localhost/modersmal",
+    "release": 7,
+    "model": "anna/whisper-small-sv",
+    "name": "speech.example.se",
+    "certificate": "/etc/ssl/speech.example.se.pem",
+    "certificate_key": "/etc/ssl/private/speech.example.se.key",
+    "user": "anna",
 }
 
 

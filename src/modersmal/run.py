@@ -7,7 +7,7 @@ with a key of all that it depends on, and its clips are not decoded again while 
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from modersmal import __version__, store
 from modersmal.config import Recipe
 from modersmal.corpus import Corpus
 from modersmal.corpus.prepare import Prepared, prepare
-from modersmal.errors import HubError, ModelError, RecipeError, Stopped
+from modersmal.errors import HubError, ModelError, ModersmalError, RecipeError, Stopped
+from modersmal.estimate.estimate import estimate
 from modersmal.evaluate.evaluate import Evaluation, evaluate
 from modersmal.evaluate.results import CorpusScore
 from modersmal.train.budget import Limit, now_s
@@ -61,10 +62,11 @@ class RunResult:
         return "\n\n".join(parts)
 
 
-def run(recipe: Recipe) -> RunResult:
+def run(recipe: Recipe, limit: Limit | None = None) -> RunResult:
     """Prepare, score the base and the candidates on dev, train, and score on test.
 
-    A candidate that cannot be loaded is reported and left out; it is only advice.
+    A candidate that cannot be loaded is reported and left out; it is only advice. `limit` is when
+    this session ends, where that was found out before.
 
     Where the store is not this machine's, what is there is fetched before a stage, and what the
     stage makes is put there after it.
@@ -78,14 +80,15 @@ def run(recipe: Recipe) -> RunResult:
         raise RecipeError("the recipe's data.sources is empty; write there what to train on")
     if world_size() > 1:
         raise RecipeError("run is for one process; for several, give `modersmal train` to torchrun")
-    limit = session_end(recipe.train)
+    limit = limit or session_end(recipe.train)
     locate(recipe.model)  # a base that is missing or unreachable shows now, not after hours
-    with _stoppable("prepare"):
+    _tell_hours(recipe)
+    with stoppable("prepare"):
         prepared = prepare_here(recipe)
     for note in prepared.notes:
         _say(note)
     scores = _Scores(recipe)
-    with _stoppable("score the start"):
+    with stoppable("score the start"):
         base, candidates = _score_starts(recipe, scores)
     advice = wiser_start(candidates)
     if advice:
@@ -95,25 +98,32 @@ def run(recipe: Recipe) -> RunResult:
     _must_have_time(limit, "the model is trained, its scores on test are not taken yet")
     test = None
     if scores.has("test"):
-        with _stoppable("score the result"):
+        with stoppable("score the result"):
             before = scores.take("base-test", recipe.model, "test")
             test = scores.take("test", str(trained.run), "test", baseline=before.output)
     return RunResult(prepared, base, candidates, advice, trained, test, trained.run)
 
 
+def _tell_hours(recipe: Recipe) -> None:
+    """Before a run begins, say how long it takes, as far as that can be known."""
+    if not recipe.workspace.run(recipe.name).exists():
+        with suppress(ModersmalError):  # of a machine, or a model, that no table has
+            _say(estimate(recipe).sentence)
+
+
 def prepare_here(recipe: Recipe) -> Prepared:
     """The recipe's corpus on this machine: as the store has it, or else made now and put there."""
     workspace = recipe.workspace
-    workspace.pull(f"corpora/{recipe.name}")
+    workspace.pull(f"corpora/{recipe.corpus_name}")
     prepared = prepare(
         recipe.data.sources,
-        workspace.corpus(recipe.name),
+        workspace.corpus(recipe.corpus_name),
         language=recipe.language,
         language_token=recipe.language_token,
         data=recipe.data,
         text=recipe.text,
         checks=recipe.checks,
-        aligner=ModelAligner(recipe.model, recipe.language, recipe.language_token),
+        aligner=ModelAligner(recipe.aligner, recipe.language, recipe.language_token),
     )
     workspace.push(prepared.path)
     return prepared
@@ -124,10 +134,10 @@ def train_here(
 ) -> TrainResult:
     """Train on this machine, on the corpus and from the checkpoints that the store has."""
     workspace = recipe.workspace
-    workspace.pull(f"corpora/{recipe.name}")
+    workspace.pull(f"corpora/{recipe.corpus_name}")
     return train(
         recipe,
-        workspace.corpus(recipe.name),
+        workspace.corpus(recipe.corpus_name),
         workspace.run(recipe.name),
         place=workspace.place(f"runs/{recipe.name}"),
         limit=limit,
@@ -136,7 +146,7 @@ def train_here(
 
 
 @contextmanager
-def _stoppable(stage: str) -> Iterator[None]:
+def stoppable(stage: str) -> Iterator[None]:
     """Around a stage that has nothing to save when it is asked to stop. Raises Stopped then."""
     with stop_signals(lambda sentence: None) as wish:
         try:
@@ -202,7 +212,7 @@ class _Scores:
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe, self.workspace = recipe, recipe.workspace
-        self.corpus = Corpus.open(self.workspace.corpus(recipe.name))
+        self.corpus = Corpus.open(self.workspace.corpus(recipe.corpus_name))
 
     def has(self, split: str) -> bool:
         return split in self.corpus.splits and len(self.corpus.split(split)) > 0

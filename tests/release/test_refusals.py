@@ -174,6 +174,7 @@ def test_a_base_that_has_gone_is_no_hindrance_where_the_model_is_there(run, to, 
     assert states(to)[made.number] in ("latest", "complete")
 
 
+@pytest.mark.chaos
 def test_a_half_written_release_of_another_is_no_hindrance(run, to):
     half = to / "releases" / "0002"
     half.mkdir()

@@ -88,6 +88,7 @@ def test_killed_wherever_it_notes_something_it_goes_on_and_is_one_release(home: 
     assert not (home / "runs" / "sv" / ".release").exists()
 
 
+@pytest.mark.chaos
 def test_a_worse_model_is_refused_and_force_is_told(released: Path, home: Path) -> None:
     shutil.copytree(released / "releases", home / "releases")
     damage(home / "runs" / "sv")

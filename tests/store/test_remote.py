@@ -15,7 +15,7 @@ from modersmal import store
 from modersmal.errors import StoreDamaged, StoreError, StoreMissing
 from modersmal.store import remote as remote_module
 from modersmal.store.faults import VARIABLE
-from modersmal.store.folder import is_synced
+from modersmal.store.folder import SyncedFolder, is_synced
 from modersmal.store.remote import Backoff, Remote, local_place
 
 MIB = 1 << 20
@@ -348,6 +348,16 @@ def test_a_drive_that_shows_no_bytes_neither_fools_nor_stops(tmp_path, folder):
     with pytest.raises(StoreDamaged):
         drive.get_folder("checkpoint", tmp_path / "got")
     store.verify_manifest(folder)  # what we have stays as it was
+
+
+def test_what_is_deleted_on_a_drive_leaves_no_bytes_in_its_bin(tmp_path):
+    """A bin keeps the file as it was when it was deleted; so does one that is open."""
+    drive = SyncedFolder(tmp_path)
+    drive.write("checkpoints/step-1/model.safetensors", b"x" * 1000)
+    with (tmp_path / "checkpoints/step-1/model.safetensors").open("rb") as thrown_away:
+        drive.delete(["checkpoints/step-1/model.safetensors", "checkpoints/step-1/gone"])
+        assert thrown_away.read() == b""
+    assert not (tmp_path / "checkpoints").exists()
 
 
 def test_mounted_drives_are_known_by_their_mounts(tmp_path):

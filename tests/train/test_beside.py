@@ -180,6 +180,7 @@ def test_a_killed_process_is_one_sentence_and_an_error_comes_back_as_itself(
         beside.begin(Name(1, 1), tmp_path / "nothing")
         with pytest.raises(CheckpointError, match=r"model\.safetensors cannot be read"):
             until_heard(beside)
+        os.kill(beside._child[0].pid, signal.SIGSTOP)  # it would answer sooner than it is killed
         beside.begin(Name(1, 1), Path(tmp_path))
         beside._child[0].kill()
         with pytest.raises(TrainingError, match=r"was killed \(exit code -9\).*evaluate_beside"):

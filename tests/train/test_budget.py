@@ -77,17 +77,16 @@ def test_what_is_no_moment_is_refused(text, message):
 
 
 @pytest.mark.parametrize(
-    ("env", "gpu", "hours", "reason"),
+    ("env", "hours", "reason"),
     [
-        ({"COLAB_RELEASE_TAG": "release"}, True, 12 - 1, "promises no length"),
-        ({"KAGGLE_KERNEL_RUN_TYPE": "Batch"}, False, 12 - 1, "without a GPU after 12 h"),
-        ({"KAGGLE_KERNEL_RUN_TYPE": "Interactive"}, True, 9 - 1, "with a GPU after 9 h"),
-        ({"MODAL_TASK_ID": "ta-1"}, True, 24, "Modal ends calls after 24 h"),
-        ({"SLURM_JOB_END_TIME": str(10_000 + int(3 * HOUR))}, True, 3, "SLURM_JOB_END_TIME"),
+        ({"COLAB_RELEASE_TAG": "release"}, 12 - 1, "promises no length"),
+        ({"KAGGLE_KERNEL_RUN_TYPE": "Batch"}, 12 - 1, "Kaggle ends sessions after 12 h"),
+        ({"MODAL_TASK_ID": "ta-1"}, 24, "Modal ends calls after 24 h"),
+        ({"SLURM_JOB_END_TIME": str(10_000 + int(3 * HOUR))}, 3, "SLURM_JOB_END_TIME"),
     ],
 )
-def test_platforms_are_known_by_their_environment(env, gpu, hours, reason):
-    found = platform_limit(env, gpu=gpu, age_s=HOUR, clock=lambda: 500.0, wall=lambda: 10_000.0)
+def test_platforms_are_known_by_their_environment(env, hours, reason):
+    found = platform_limit(env, age_s=HOUR, clock=lambda: 500.0, wall=lambda: 10_000.0)
     assert found is not None
     assert found.at_s == 500 + hours * HOUR - 120
     assert reason in found.reason

@@ -35,6 +35,24 @@ def test_later_scores_read_no_audio(tiny_whisper, tiny_corpus, monkeypatch) -> N
     assert 0 < dev.features.bytes < 4 * 1.1 * 32_000 + 4 * 4 * 320
 
 
+def test_clips_are_shown_as_read_and_as_heard_where_that_is_asked_for(
+    tiny_whisper, tiny_corpus, capsys
+) -> None:
+    split = Corpus.open(tiny_corpus(dev=6)).split("dev")
+    whisper = replace(load(str(tiny_whisper(terse=True))), context="dynamic")
+
+    choose(split, 6).score(whisper, lambda clips: None)
+    assert "read aloud" not in capsys.readouterr().err
+    dev = replace(choose(split, 6), shown=2)
+    dev.score(whisper, lambda clips: None)
+    lines = capsys.readouterr().err.splitlines()
+    read = [line.partition("read aloud  ")[2] for line in lines if "read aloud  " in line]
+    assert len(read) == sum("heard" in line for line in lines) == 2
+    assert set(read) <= set(split.texts)
+    dev.score(whisper, lambda clips: None)
+    assert capsys.readouterr().err.splitlines()[-4:] == lines[-4:], "the same clips every time"
+
+
 @pytest.mark.parametrize("context", ["dynamic", "full"])
 def test_scores_are_the_same_through_either_engine(
     tiny_whisper, tiny_corpus, monkeypatch, context: str

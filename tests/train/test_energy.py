@@ -9,11 +9,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from modersmal.hardware import hardware_name
 from modersmal.train.energy import (
     JOULES_PER_KWH,
     Counter,
     Nvml,
-    hardware_name,
     open_meter,
     rapl_counters,
     spent,

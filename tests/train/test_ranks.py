@@ -106,6 +106,7 @@ def test_two_processes_finish_a_run_and_both_know(tiny_whisper, tiny_corpus, tmp
     assert len(list((tmp_path / "run" / "leases").glob("t????????.json"))) == 1
 
 
+@pytest.mark.chaos
 def test_a_process_that_is_killed_ends_the_other_and_nothing_saved_is_lost(
     tiny_whisper, tiny_corpus, tmp_path
 ):
@@ -129,6 +130,7 @@ def test_a_process_that_is_killed_ends_the_other_and_nothing_saved_is_lost(
     assert steps[0] in (3, 5)
 
 
+@pytest.mark.chaos
 def test_what_one_process_lacks_is_said_by_the_other(tiny_whisper, tiny_corpus, tmp_path):
     keys = settings(tiny_whisper(terse=True))
     both = {"0": keys, "1": keys | {"model": str(tmp_path / "missing")}}

@@ -41,10 +41,16 @@ STEPS = 8
 SHORT = {"packed_share": 0.0, "full_share": 0.0}  # no sample is longer than 3 s
 
 
+PASSWORD = "kalasbyxor"
+
+
 def settings(model, **train_keys):
+    database = f"postgresql://me:{PASSWORD}@there/corrections"
     return {
         "language": "sv",
         "model": str(model),
+        "serve": {"database": database},
+        "data": {"sources": [f"corrections:{database}"]},
         "train": {
             "max_steps": STEPS, "batch_s": 6.0, "save_every": 2, "evaluate_every": 4,
             "dev_clips": 4, "device": "cpu", "learning_rate": 1e-3, "full_share": 0.13,
@@ -101,6 +107,14 @@ def test_a_run_writes_all_that_is_promised(whole):
         "recipe.json", "metrics.jsonl", "journal.jsonl", "tensorboard", "checkpoints", "model",
         "leases", "status.json",
     }  # fmt: skip
+
+
+def test_no_password_of_the_recipe_is_in_a_run(whole):
+    run, _, _ = whole
+    files = [path for path in run.rglob("*") if path.is_file()]
+    assert not [path for path in files if PASSWORD.encode() in path.read_bytes()]
+    told = json.loads((run / "recipe.json").read_text())["recipe"]
+    assert told["data"]["sources"] == ["corrections:postgresql://me:***@there/corrections"]
 
 
 def test_what_is_interrupted_here_is_of_every_geometry(tiny_whisper):
@@ -468,6 +482,8 @@ def test_a_found_device_batch_is_replayed_when_memory_is_ample_again(
 
     def stop(report):
         if report.step == 3:
+            while steps_saved(tmp_path / "run") != [2]:  # it is written beside the steps
+                time.sleep(0.05)
             raise KeyboardInterrupt
 
     keys = {"device_batch_s": 12.0, "max_steps": 4} | SHORT
@@ -483,6 +499,7 @@ def test_a_found_device_batch_is_replayed_when_memory_is_ample_again(
     assert same(weights_of(tmp_path / "run"), weights_of(tmp_path / "whole"))
 
 
+@pytest.mark.chaos
 def test_on_another_machine_what_fits_is_found_anew(
     tiny_whisper, tiny_corpus, tmp_path, monkeypatch, capfd
 ):
@@ -587,6 +604,7 @@ def test_too_little_memory_halves_what_the_device_takes(
         run_training(tiny_whisper(terse=True), tiny_corpus(dev=0), tmp_path / "none", max_steps=2)
 
 
+@pytest.mark.chaos
 @pytest.mark.parametrize("knew", [True, False])
 def test_windows_are_kept_not_learned_anew(knew, tiny_whisper, tiny_corpus, tmp_path):
     base = shutil.copytree(tiny_whisper(terse=True), tmp_path / "base")
@@ -597,6 +615,7 @@ def test_windows_are_kept_not_learned_anew(knew, tiny_whisper, tiny_corpus, tmp_
     assert card["windows"] == knew
 
 
+@pytest.mark.chaos
 def test_the_last_upload_is_waited_for_and_shown(
     tiny_whisper, tiny_corpus, tmp_path, capfd, monkeypatch
 ):

@@ -93,6 +93,7 @@ def test_converts_once_for_the_same_content(tiny_whisper, tmp_path: Path, cache:
     assert not list(first.parent.glob(".converting-*"))
 
 
+@pytest.mark.chaos
 def test_processes_that_convert_at_once_do_not_disturb_each_other(
     tiny_whisper, cache: Path
 ) -> None:

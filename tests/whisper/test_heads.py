@@ -66,6 +66,7 @@ def test_heads_that_follow_the_audio_take_the_place_of_those_that_do_not(
     assert again.heads == found.heads
 
 
+@pytest.mark.chaos
 def test_heads_are_found_where_they_have_moved_to(base: Whisper, windows: list[Timed]) -> None:
     """Two heads of a layer change places: the model writes the same, and times by the other."""
     found = find_heads(base, windows, "sv")

@@ -12,11 +12,15 @@ from modersmal.errors import RecipeError, nearest
 from modersmal.language import resolve
 
 
-def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(
+    path: Path | str, overrides: Sequence[str] = (), *, several: bool = False
+) -> Recipe:
     """Read a recipe, with `train.max_steps=100`-like overrides, paths resolved against its folder.
 
+    One that names a single size is that of this size; with `several` it may name more.
+
     Raises:
-        RecipeError: missing, not TOML, an unknown key, or a value that does not fit.
+        RecipeError: missing, not TOML, an unknown key, a value that does not fit, or several sizes.
         LanguageError: Whisper lacks the language, and no token is borrowed.
     """
     path = Path(path)
@@ -32,8 +36,13 @@ def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
         raise RecipeError(f"{path} cannot be read: {error}") from error
     for override in overrides:
         _override(table, override)
-    recipe = parse_recipe(table, where=str(path))
-    return _resolved(recipe, path.resolve().parent)
+    recipe = _resolved(parse_recipe(table, where=str(path)), path.resolve().parent)
+    if len(recipe.sizes) > 1 and not several:
+        raise RecipeError(
+            f"{path} names {len(recipe.sizes)} sizes, which `modersmal run` takes one after the "
+            f"other; here give one, as in --set 'sizes=[\"{recipe.sizes[0]}\"]', or set it there"
+        )
+    return recipe if len(recipe.sizes) > 1 else recipe.each()[0]
 
 
 def parse_recipe(table: dict[str, Any], where: str = "the recipe") -> Recipe:
@@ -84,7 +93,7 @@ def _resolved(recipe: Recipe, folder: Path) -> Recipe:
     """Make relative paths absolute; ids of models and URLs stay."""
 
     def at_home(path: str) -> str:
-        address = "://" in path or path.startswith(("hf:", "mdc:"))
+        address = "://" in path or path.startswith(("hf:", "mdc:", "corrections:"))
         return path if address else str(folder / Path(path).expanduser())
 
     def model_at_home(model: str) -> str:
@@ -92,13 +101,18 @@ def _resolved(recipe: Recipe, folder: Path) -> Recipe:
         return at_home(model) if local else model
 
     sources = [at_home(source) for source in recipe.data.sources]
+    sizes = [model_at_home(size) for size in recipe.sizes]
+    aligner = recipe.data.align_with
+    align_with = None if aligner is None else model_at_home(aligner)
     candidates = [model_at_home(model) for model in recipe.evaluate.candidates]
     return recipe.model_copy(
         update={
             "store": at_home(recipe.store),
             "model": model_at_home(recipe.model),
-            "data": recipe.data.model_copy(update={"sources": sources}),
+            "sizes": sizes,
+            "data": recipe.data.model_copy(update={"sources": sources, "align_with": align_with}),
             "evaluate": recipe.evaluate.model_copy(update={"candidates": candidates}),
+            "serve": recipe.serve.model_copy(update={"folder": at_home(recipe.serve.folder)}),
         }
     )
 

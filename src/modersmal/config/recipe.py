@@ -6,27 +6,33 @@ comments and the guide's reference is generated from them.
 
 import re
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
+
+from modersmal.config.improving import ImproveConfig
+from modersmal.config.launching import LaunchConfig
+from modersmal.config.section import Section
+from modersmal.config.serving import ServeConfig
 
 if TYPE_CHECKING:
     from modersmal.store.workspace import Workspace
 
 Codec = Literal["original", "flac", "opus"]
+_NAME = r"^\w[\w.-]*$"
+_PASSWORD = re.compile(r"(://[^/@]*?):[^/@]+@")
 Normaliser = Literal["none", "modersmal", "whisper-basic", "custom"]
-
-
-class Section(BaseModel):
-    """A table of the recipe."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def _shares_of_the_base(shares: list[float]) -> list[float]:
     if any(not 0 < share < 1 for share in shares):
         raise ValueError("a share of the base lies between 0 and 1, as in [0.25, 0.5]")
     return shares
+
+
+def _called(model: str) -> str:
+    """What a run is called after a model: the last part of its id or folder."""
+    return model.rstrip("/").rpartition("/")[2]
 
 
 class DataConfig(Section):
@@ -37,8 +43,8 @@ class DataConfig(Section):
         description="What to train on: Common Voice releases (folder, .tar.gz, or mdc:ID from "
         "Mozilla Data Collective), datasets on the Hub (hf:OWNER/NAME, with :config and @revision "
         "where needed), CSV/TSV/JSONL manifests, folders of audio with same-named .txt files; long "
-        "recordings with .srt or .vtt subtitles, or a .txt that `model` is aligned with. Must be "
-        "set; several are joined.",
+        "recordings with .srt or .vtt subtitles, or a .txt that `model` is aligned with; what "
+        "people have corrected (corrections:DATABASE). Must be set; several are joined.",
     )
     codec: Codec = Field(
         default="original",
@@ -51,6 +57,11 @@ class DataConfig(Section):
         ge=0,
         description="Processes that decode and check; 0: one per core. The corpus is the "
         "same whatever the number; lower it to leave cores to others.",
+    )
+    align_with: str | None = Field(
+        default=None,
+        description="Model that finds the sentences of recordings whose .txt has no times; unset: "
+        "`model`. Set it where several models are to learn from one corpus of such recordings.",
     )
     disjoint: bool = Field(
         default=False,
@@ -455,6 +466,12 @@ class TrainConfig(Section):
         "Unset: as many as make the 95 % interval about ± 2.5 points where the rate is 20 %, some "
         "300 of Common Voice's. More is slower and surer.",
     )
+    show_clips: int = Field(
+        default=0,
+        ge=0,
+        description="Dev clips of which every score shows what was read aloud and what was heard. "
+        "5 where somebody is watching.",
+    )
     budget: str | None = Field(
         default=None,
         description="How long one session may last, from its start, as in '2h50m'; unset: until "
@@ -638,8 +655,20 @@ class Recipe(Section):
     )
     name: str = Field(
         default="run",
-        pattern=r"^\w[\w.-]*$",
+        pattern=_NAME,
         description="Name of the corpus and run inside the store; a new name is a new run.",
+    )
+    corpus: str | None = Field(
+        default=None,
+        pattern=_NAME,
+        description="Name of the corpus inside the store; unset: as `name`. Set it to let several "
+        "runs learn from one corpus, which is prepared once.",
+    )
+    sizes: list[str] = Field(
+        default=[],
+        description="Models that `modersmal run` takes through this recipe in place of `model`, "
+        "one after the other, and compares: each is a run of its own, called after it "
+        "(NAME-whisper-base), on one corpus. Other commands take one at a time.",
     )
     data: DataConfig = Field(default=DataConfig(), description="Where the clips come from.")
     text: TextConfig = Field(default=TextConfig(), description="The style the model writes.")
@@ -649,6 +678,54 @@ class Recipe(Section):
     release: ReleaseConfig = Field(
         default=ReleaseConfig(), description="What a release is made of, and has to prove."
     )
+    serve: ServeConfig = Field(
+        default=ServeConfig(), description="The page and the API of `modersmal serve --recipe`."
+    )
+    improve: ImproveConfig = Field(
+        default=ImproveConfig(), description="How corrections become the next release."
+    )
+    launch: LaunchConfig = Field(
+        default=LaunchConfig(), description="What `modersmal launch` writes for each target."
+    )
+
+    @model_validator(mode="after")
+    def _sizes_have_names_of_their_own(self) -> "Recipe":
+        names = [_called(model) for model in self.sizes]
+        for name in names:
+            if not re.fullmatch(_NAME, name):
+                raise ValueError(f"sizes: {name!r} cannot name a run; give a folder or a Hub id")
+            if names.count(name) > 1:
+                raise ValueError(f"sizes: two are called {name!r}; each needs a name of its own")
+        return self
+
+    @property
+    def corpus_name(self) -> str:
+        """What its corpus is called in the store."""
+        return self.corpus or self.name
+
+    @property
+    def aligner(self) -> str:
+        """The model that finds sentences in recordings without times."""
+        return self.data.align_with or self.model
+
+    def of_run(self) -> dict[str, Any]:
+        """As a run tells of it, for JSON: others may read that, so nothing is said of a server,
+        whose database has a password, and no source's address says one."""
+        table = self.model_dump(mode="json", exclude={"serve"})
+        sources = [_PASSWORD.sub(r"\1:***@", source) for source in self.data.sources]
+        table["data"]["sources"] = sources
+        return table
+
+    def each(self) -> "list[Recipe]":
+        """A recipe for each of the sizes, on the same corpus; itself where it names none."""
+        data = self.data.model_copy(update={"align_with": self.aligner})
+        common = {"corpus": self.corpus_name, "sizes": [], "data": data}
+        return [
+            self.model_copy(
+                update=common | {"model": model, "name": f"{self.name}-{_called(model)}"}
+            )
+            for model in self.sizes
+        ] or [self]
 
     @property
     def workspace(self) -> "Workspace":

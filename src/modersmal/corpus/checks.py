@@ -36,6 +36,12 @@ REASONS = {
     "duplicate": "the same audio is there already",
     "speaker-overlap": "the speaker is in dev or test (data.disjoint)",
     "sentence-overlap": "the sentence is in dev or test (data.disjoint)",
+    "unreviewed": "a correction that no reviewer has accepted yet",
+    "rejected": "a correction that a reviewer has rejected",
+    "unknown-voice": "a correction of a voice that nobody knows",
+    "unknown-ground": "a correction that nobody knows the ground for using",
+    "expired": "a correction whose time is over",
+    "other-language": "a correction in another language",
 }
 
 

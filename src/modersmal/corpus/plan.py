@@ -123,6 +123,20 @@ def load_plan(work: Path, key: str) -> Plan | None:
     return Plan(work, key, shards, written["sources"], written["extras"], recordings)
 
 
+def planned_names(work: Path) -> Iterator[str]:
+    """What all rows of the plan in a work folder are called, those that were refused included."""
+    if (work / _ROWS_FILE).is_file():
+        with pa.memory_map(str(work / _ROWS_FILE)) as file:
+            batches = pa.ipc.open_file(file)
+            for number in range(batches.num_record_batches):
+                batch = batches.get_batch(number)
+                for name in ("id", "path", "extras"):
+                    yield from batch[name].to_pylist()
+    if (work / _REFUSED_FILE).is_file():
+        with (work / _REFUSED_FILE).open(encoding="utf-8") as lines:
+            yield from lines
+
+
 class Align(Protocol):
     """Cuts a recording whose text has no times into rows."""
 

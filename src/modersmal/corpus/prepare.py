@@ -26,6 +26,7 @@ from modersmal.corpus.schema import CORPUS_FILE, FORMAT, WORK_FOLDER
 from modersmal.corpus.shards import Corpus
 from modersmal.corpus.sources import is_address, open_sources
 from modersmal.corpus.sources.base import Source
+from modersmal.corpus.unfinished import alone
 from modersmal.corpus.worker import Job, prepare_shard
 from modersmal.errors import CorpusError
 from modersmal.language import Language, resolve
@@ -78,6 +79,7 @@ def prepare(
         CorpusError: a source cannot be read, or `to` holds something else.
         LanguageError: Whisper does not know the language and no token is borrowed.
         StoreError: the disk is full or cannot be written.
+        Held: another process prepares it.
     """
     data, text, checks = data or DataConfig(), text or TextConfig(), checks or ChecksConfig()
     _must_be_here(to)
@@ -102,22 +104,33 @@ def prepare(
         return Prepared(finished)
     work = to / WORK_FOLDER
     _check_folder(to, work)
-    for source in opened:
-        source.check()
-    for source in opened:
-        source.fetch()
-    with WorkerPool(data.workers or available_cores()) as pool:
-        plan = load_plan(work, key)
-        if plan is None or not _settled(opened, plan):
-            drawn = sample.draw(opened, data, language) if sample else opened
-            align = Aligned(aligner, work, language, checks.max_duration_s) if aligner else None
-            plan = _begin(drawn, to, work, key, data, language, align)
-        roots = tuple(source.root for source in opened)
-        job = Job(plan, to, roots, language, data.codec, text, checks)
-        _prepare_shards(pool, job, opened)
-    corpus = finish(job, settings | {"key": key}, disjoint=data.disjoint)
-    _remove_work(to, work)
-    return Prepared(corpus)
+    with alone(to):
+        for source in opened:
+            source.check()
+        for source in opened:
+            source.fetch()
+        with WorkerPool(data.workers or available_cores()) as pool:
+            plan = load_plan(work, key)
+            if plan is None or not _settled(opened, plan):
+                drawn = sample.draw(opened, data, language) if sample else opened
+                align = Aligned(aligner, work, language, checks.max_duration_s) if aligner else None
+                plan = _begin(drawn, to, work, key, data, language, align)
+            roots = tuple(source.root for source in opened)
+            job = Job(plan, to, roots, language, data.codec, text, checks)
+            _prepare_shards(pool, job, opened)
+        _must_be_as_they_were(opened, fingerprints)
+        corpus = finish(job, settings | {"key": key}, disjoint=data.disjoint)
+        _remove_work(to, work)
+        return Prepared(corpus)
+
+
+def _must_be_as_they_were(sources: list[Source], fingerprints: list[str]) -> None:
+    """Raises CorpusError where clips that can be erased have changed since they were planned."""
+    for source, before in zip(sources, fingerprints, strict=True):
+        if source.can_be_erased and source.fingerprint() != before:
+            raise CorpusError(
+                f"{source.name} were changed or erased while they were prepared; start again"
+            )
 
 
 def _settings(

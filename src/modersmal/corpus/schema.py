@@ -39,6 +39,7 @@ RECORDING_COLUMNS = {
     ),
 }
 
+SHARD_FILE = re.compile(r"[a-z0-9][a-z0-9_]{0,31}-\d{5,}\.parquet")
 _SPLIT_NAME = re.compile(r"[a-z0-9][a-z0-9_]{0,31}")
 _SPLIT_ALIASES = {
     "training": "train",

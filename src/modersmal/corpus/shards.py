@@ -372,6 +372,16 @@ class Corpus:
         """SHA-256 over everything in the corpus: the same hash, the same clips and texts."""
         return self.info["hash"]
 
+    @property
+    def was(self) -> tuple[str, ...]:
+        """Its hashes before clips were erased from it."""
+        return tuple(self.info.get("was", ()))
+
+    @property
+    def forgotten(self) -> dict[str, list[str]]:
+        """Traces of the corrections that were erased from it, by split."""
+        return self.info.get("forgotten", {})
+
     def split(self, name: str) -> Split:
         """Raises CorpusError for a split that is not there, naming those that are."""
         if name not in self.info["splits"]:
@@ -403,16 +413,18 @@ class Corpus:
 
 
 def write_corpus_file(folder: Path, info: dict[str, Any]) -> Corpus:
-    """Write `corpus.json`, which finishes the corpus.
+    """Write `corpus.json`, which finishes the corpus."""
+    store.write_json(folder / CORPUS_FILE, with_hash(info))
+    return Corpus(folder, _read_info(folder))
 
-    Its hash is over all that it says but `key`, the hash of what the corpus was made from.
-    """
+
+def with_hash(info: dict[str, Any]) -> dict[str, Any]:
+    """What `corpus.json` says, with its hash, which is over all of it but `key`, the hash of what
+    the corpus was made from."""
     content = {"format": FORMAT} | {name: info[name] for name in info if name != "hash"}
     hashed = {name: content[name] for name in content if name != "key"}
     canonical = json.dumps(hashed, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    content["hash"] = hashlib.sha256(canonical.encode()).hexdigest()
-    store.write_json(folder / CORPUS_FILE, content)
-    return Corpus(folder, _read_info(folder))
+    return content | {"hash": hashlib.sha256(canonical.encode()).hexdigest()}
 
 
 def _read_info(path: Path) -> dict[str, Any]:

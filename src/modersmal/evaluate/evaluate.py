@@ -4,10 +4,13 @@ What a score depends on is stored with it, and scores that differ in it are not 
 """
 
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from modersmal import store
 from modersmal.config import EvaluateConfig
@@ -24,8 +27,9 @@ from modersmal.evaluate.records import (
     read_kept,
     write_clips,
 )
-from modersmal.evaluate.results import CorpusScore, Scored, System, compare
+from modersmal.evaluate.results import CorpusScore, Scored, Speed, System, compare
 from modersmal.evaluate.table import render
+from modersmal.hardware import hardware_name
 from modersmal.language import Language, resolve
 from modersmal.progress import progress
 from modersmal.whisper.convert import model_hash
@@ -150,21 +154,24 @@ def _from_model(
         precision=decoder.precision,
         engine=decoder.engine,
     )
-    texts = []
+    results = []
+    hardware = hardware_name(torch.device(decoder.computes_on))
     clips = sum(len(task.split) for task in tasks)
     with progress(f"Decoding with {model}", total=clips, unit="clips") as advance:
         for task in tasks:
-            texts.append(
-                decode_split(
-                    decoder,
-                    task.split,
-                    range(len(task.split)),
-                    language_token=task.language.token,
-                    config=config,
-                    on_progress=advance,
-                )
+            began_s = time.monotonic()
+            texts = decode_split(
+                decoder,
+                task.split,
+                range(len(task.split)),
+                language_token=task.language.token,
+                config=config,
+                on_progress=advance,
             )
-    return [_scored(system, *pair, config) for pair in zip(tasks, texts, strict=True)]
+            took_s = time.monotonic() - began_s
+            speed = Speed(float(task.split.durations_s.sum()), took_s, hardware)
+            results.append(replace(_scored(system, task, texts, config), speed=speed))
+    return results
 
 
 def _from_file(

@@ -35,14 +35,21 @@ class Conditions:
 
     def check_comparable(self, other: "Conditions") -> None:
         """Raises CorpusError naming what differs."""
+        for name, (ours, theirs) in self.differences(other).items():
+            raise CorpusError(
+                f"these scores cannot be compared, they differ in {name} "
+                f"({theirs}, here {ours}); score both alike"
+            )
+
+    def differences(self, other: "Conditions") -> dict[str, tuple[str, str]]:
+        """What differs, by name: ours and the other's, hashes shortened. What is not known does
+        not differ."""
         ours, theirs = asdict(self), asdict(other)
-        unknown = {name for name in ours if None in (ours[name], theirs[name])}
-        for name in ours.keys() - unknown:
-            if ours[name] != theirs[name]:
-                raise CorpusError(
-                    f"these scores cannot be compared, they differ in {name} "
-                    f"({_short(theirs[name])}, here {_short(ours[name])}); score both alike"
-                )
+        return {
+            name: (_short(ours[name]), _short(theirs[name]))
+            for name in ours
+            if None not in (ours[name], theirs[name]) and ours[name] != theirs[name]
+        }
 
 
 def hash_ids(ids: Iterable[str]) -> str:

@@ -24,14 +24,28 @@ class System:
 
 
 @dataclass(frozen=True)
+class Speed:
+    """How fast a split was decoded: `audio_s` of it within `seconds`, reading included, loading
+    not; on what."""
+
+    audio_s: float
+    seconds: float
+    hardware: str
+
+
+@dataclass(frozen=True)
 class Scored:
-    """One system on one split, and what it wrote for each clip, in the split's order."""
+    """One system on one split, and what it wrote for each clip, in the split's order.
+
+    `speed` is None where nothing was decoded, and of scores that earlier versions took.
+    """
 
     system: System
     conditions: Conditions
     score: Score
     hypotheses: list[str] = field(repr=False)
     clips_file: str | None = None
+    speed: Speed | None = None
 
 
 @dataclass(frozen=True)

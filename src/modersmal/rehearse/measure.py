@@ -49,7 +49,7 @@ def prepare_as(
         text=recipe.text,
         checks=recipe.checks,
         sample=sample,
-        aligner=ModelAligner(recipe.model, recipe.language, recipe.language_token),
+        aligner=ModelAligner(recipe.aligner, recipe.language, recipe.language_token),
     )
 
 

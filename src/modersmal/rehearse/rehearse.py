@@ -1,6 +1,7 @@
 """Take a few clips through every stage of a recipe, and say what the real run will need.
 
-All that it makes lies in a folder of its own below `rehearsals/` in the store.
+All that it makes lies in a folder of its own below `rehearsals/` in the store; what it found stays
+there as NAME.json, for estimates.
 """
 
 import shutil
@@ -26,6 +27,8 @@ from modersmal.errors import (
     RecipeError,
     Stopped,
 )
+from modersmal.hardware import hardware_name
+from modersmal.rehearse import record
 from modersmal.rehearse.forecast import most_checkpoints, saves, scoring_parts, training_parts
 from modersmal.rehearse.measure import (
     Decoding,
@@ -36,15 +39,16 @@ from modersmal.rehearse.measure import (
     time_clip,
     time_training,
 )
+from modersmal.rehearse.record import FOLDER
 from modersmal.rehearse.result import Part, Rehearsal, Stage
 from modersmal.store.workspace import Workspace
 from modersmal.train.finish import MODEL
 from modersmal.train.keeping import CHECKPOINTS
+from modersmal.train.precision import choose_device
 from modersmal.whisper.decode import Context
 from modersmal.whisper.load import BUNDLED, locate, read_card
 
 CLIPS = 32
-REHEARSALS = "rehearsals"
 _TRAINED = "the trained model"
 _MB = 1_000_000
 
@@ -61,7 +65,7 @@ def rehearse(recipe: Recipe, *, keep: bool = False, clips: int = CLIPS) -> Rehea
     if not recipe.data.sources:
         raise RecipeError("the recipe's data.sources is empty; write there what to train on")
     workspace = recipe.workspace
-    name = f"{REHEARSALS}/{recipe.name}-{uuid.uuid4().hex[:8]}"
+    name = f"{FOLDER}/{recipe.name}-{uuid.uuid4().hex[:8]}"
     folder = workspace.local / name
     try:
         rehearsal = _rehearse(recipe, workspace, name, Sample(clips))
@@ -75,6 +79,7 @@ def rehearse(recipe: Recipe, *, keep: bool = False, clips: int = CLIPS) -> Rehea
         if folder.exists():
             _say(f"what the rehearsal made until it failed is in {folder}")
         raise
+    record.keep(rehearsal, recipe)
     if keep:
         return replace(rehearsal, folder=folder)
     _remove(workspace, name)
@@ -277,6 +282,8 @@ def _account(
         free_bytes=shutil.disk_usage(folder).free,
         download=measured.download,
         upload=upload,
+        hardware=hardware_name(choose_device(recipe.train.device)),
+        splits={name: (len(one), float(one.sum())) for name, one in lengths_s.items()},
     )
 
 
@@ -337,7 +344,7 @@ def _is_remote(model: str) -> bool:
 def _remove(workspace: Workspace, name: str) -> None:
     shutil.rmtree(workspace.local / name, ignore_errors=True)
     with suppress(OSError):  # others may be there
-        (workspace.local / REHEARSALS).rmdir()
+        (workspace.local / FOLDER).rmdir()
     if workspace.remote is not None:
         workspace.remote.delete(name)
 

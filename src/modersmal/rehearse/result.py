@@ -43,7 +43,8 @@ class Rehearsal:
 
     `disk` is what the real run keeps on this machine when it keeps most, by what it is, in bytes;
     an early model that stays the best makes it `disk_most_bytes`. `download` is what a machine
-    that has nothing yet downloads. `folder` is None where the rehearsal was removed.
+    that has nothing yet downloads. `hardware` is what it was timed on, `splits` are clips and
+    seconds of audio of all the data. `folder` is None where the rehearsal was removed.
     """
 
     name: str
@@ -56,6 +57,8 @@ class Rehearsal:
     free_bytes: int
     download: dict[str, int]
     upload: dict[str, int] = field(default_factory=dict)
+    hardware: str = ""
+    splits: dict[str, tuple[int, float]] = field(default_factory=dict)
     folder: Path | None = None
 
     @property

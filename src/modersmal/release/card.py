@@ -139,13 +139,17 @@ def _scores(release: Release) -> str:
         return "It was not scored on test: the corpus has no such split."
     taken = [
         ("this model", test),
-        *([("its base", release.base_test)] if release.base_test else []),
+        *([(_base(release), release.base_test)] if release.base_test else []),
     ]
     rows = [(what, _percent(score.wer), _percent(score.cer))
             for what, score in taken]  # fmt: skip
     shown = table(("", "WER % (95 % interval)", "CER % (95 % interval)"), rows)
     against = bullets(map(_compared, release.comparisons))
     return "\n\n".join(part for part in (shown, _conditions(test), against) if part)
+
+
+def _base(release: Release) -> str:
+    return "its base" if release.began_with is None else f"release {release.began_with}"
 
 
 def _conditions(score: SplitScore) -> str:
@@ -275,6 +279,8 @@ def _data(data: Data) -> str:
         named = source.licence or "licence not known"
         terms = f"[{named}]({source.licence_url})" if source.licence_url else named
         sources.append(f"{source.name}: {terms}, {leave[source.may_pass_on]}.")
+    if data.corrections:
+        sources.append(f"{data.corrections:,} clips of train are what people have corrected.")
     said = f"Texts: {data.text_style}.\n\nOverlap of splits: {data.overlap}."
     return "\n\n".join([table(titles, rows), bullets(sources), said])
 
@@ -289,13 +295,19 @@ def _training(release: Release) -> str:
     parts = [
         f"{cost.steps:,} steps took {duration(cost.seconds)} on {cost.hardware}. {energy}"
         + (f" Versions: {versions}." if versions else ""),
-        f"The weights are {release.weights}: {release.choice}.",
+        f"{_beginning(release)}The weights are {release.weights}: {release.choice}.",
     ]
     if len(release.candidates) > 1:
         metric = (release.dev_metric or "wer").upper()
         rows = [(name, f"{100 * rate:.2f}") for name, rate in release.candidates.items()]
         parts.append(table(("what the weights might have been", f"{metric} % on dev"), rows))
     return "\n\n".join(parts)
+
+
+def _beginning(release: Release) -> str:
+    if release.began_with is None:
+        return ""
+    return f"Training began with the weights of release {release.began_with}. "
 
 
 def _recipe(release: Release) -> str:

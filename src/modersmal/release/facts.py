@@ -128,10 +128,12 @@ class Source(_Fact):
 
 
 class Data(_Fact):
-    """What was learned from. `overlap` is what the check for clips in two splits found, in words;
-    `text_style` what was done to the texts."""
+    """What was learned from: the store's corpora/`corpus`. `overlap` is what the check for clips in
+    two splits found, in words; `text_style` what was done to the texts. `corrections` counts clips
+    of train that people have corrected."""
 
     corpus: str
+    corrections: int = 0
     splits: tuple[Split, ...]
     sources: tuple[Source, ...]
     text_style: str
@@ -152,17 +154,20 @@ class Cost(_Fact):
 class Release(_Fact):
     """A release. `content` is the hash of its model files: the same model is the same release.
 
-    `parent` is the release that was deployed when this one was made. `weights` says what they are
-    made of, `choice` why, `candidates` the dev rates of all that they might have been made of.
-    `forced` is the reason for which the gate would have refused it, where --force overruled that.
-    `licence` is that of the base as the Hub names it, None where that is not known; `forgetting` is
-    what was measured of what the base could do.
+    `parent` is the release that was deployed when this one was made, `began_with` the one whose
+    weights its training began with. `weights` says what they are made of, `choice` why,
+    `candidates` the dev rates of all that they might have been made of. `forced` is the reason for
+    which the gate would have refused it, where --force overruled that. `licence` is that of the
+    base as the Hub names it, None where that is not known; `forgetting` is what was measured of
+    what the base could do; `learned_from` are traces of the corrections that it or its base has
+    learned from (corpus.corrections.traces).
     """
 
     schema_version: int = SCHEMA
     number: int | None = None
     content: str
     parent: int | None = None
+    began_with: int | None = None
     run: str
     made: datetime
     modersmal: str
@@ -194,6 +199,7 @@ class Release(_Fact):
     formats: tuple[Verdict, ...] = ()
     refused: tuple[Verdict, ...] = ()
     forced: str | None = None
+    learned_from: tuple[str, ...] = ()
 
     def write(self, folder: Path) -> None:
         """Write it into a release's folder. Raises StoreError."""

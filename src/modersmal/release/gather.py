@@ -79,10 +79,18 @@ def gather(run: Path, corpus: Corpus, model: Path, chosen: Chosen) -> Release:
         context=described.context,
         context_floor_s=described.context_floor_s if described.context == "dynamic" else None,
         windows=described.windows,
+        began_with=release_of(told["recipe"]["model"]),
         data=_data(corpus),
         recipe=_public(told["recipe"]),
+        learned_from=card.learned_from,
         cost=_cost(spent(read_metrics(run))),
     )
+
+
+def release_of(model: str) -> int | None:
+    """The number of the release that a recipe's `model` names as STORE#7; None: it names none."""
+    store, _, number = model.rpartition("#")
+    return int(number) if store and number.isdigit() else None
 
 
 def _told(run: Path) -> dict[str, Any]:
@@ -98,8 +106,9 @@ def _told(run: Path) -> dict[str, Any]:
 
 
 def _public(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """The recipe without the addresses of its maker's machine and store."""
-    public = {key: value for key, value in recipe.items() if key != "store"}
+    """The recipe without the addresses of its maker's machine and store, and without what is said
+    of a server: its database, its names."""
+    public = {key: value for key, value in recipe.items() if key not in ("store", "serve")}
     public["model"] = _last(recipe["model"])
     if data := recipe.get("data"):
         public["data"] = data | {"sources": [_last(source) for source in data.get("sources", [])]}
@@ -154,8 +163,21 @@ def _data(corpus: Corpus) -> Data:
         corpus=corpus.path.name,
         splits=tuple(splits),
         sources=tuple(map(_source, info.get("sources", []))),
+        corrections=_corrections(corpus),
         text_style=_style(info.get("text", {})),
         overlap=_overlap(info),
+    )
+
+
+def _corrections(corpus: Corpus) -> int:
+    """How many clips to learn from people have corrected on the page."""
+    kinds = {source["name"]: source.get("kind") for source in corpus.info.get("sources", [])}
+    if "corrections" not in kinds.values() or "train" not in corpus.splits:
+        return 0
+    return sum(
+        kinds.get(name) == "corrections"
+        for names in corpus.split("train").values("source")
+        for name in names
     )
 
 

@@ -19,7 +19,15 @@ from filelock import FileLock, Timeout
 
 from modersmal import __version__, store
 from modersmal.config import ReleaseConfig
-from modersmal.errors import Held, HubError, ModelError, StoreDamaged, StoreMissing
+from modersmal.corpus.lineage import learned_from
+from modersmal.errors import (
+    Held,
+    HubError,
+    ModelError,
+    NotReleased,
+    StoreDamaged,
+    StoreMissing,
+)
 from modersmal.language import resolve
 from modersmal.release.card import write_card
 from modersmal.release.choose import Chosen, choose
@@ -28,7 +36,7 @@ from modersmal.release.draft import WORK, Draft
 from modersmal.release.exports import FORMATS, Format, export, formats_of
 from modersmal.release.facts import Comparison, Release, SplitScore, Verdict, content_of
 from modersmal.release.gate import Expected, expected, prove, speaks_in_silence
-from modersmal.release.gather import gather
+from modersmal.release.gather import gather, release_of
 from modersmal.release.golden import Golden, golden_set
 from modersmal.release.rivals import SCORES, compare, rivals, score_test
 from modersmal.release.runtimes import Device, check_installed
@@ -36,8 +44,9 @@ from modersmal.release.source import Source, open_run
 from modersmal.release.timed import timed_windows
 from modersmal.store.files import files_of
 from modersmal.store.releases import Releases
+from modersmal.train.keeping import lineage_of
 from modersmal.whisper.heads import find_heads
-from modersmal.whisper.load import CARD_FILE, Whisper, read_card
+from modersmal.whisper.load import CARD_FILE, LEARNED_FROM, Whisper, read_card
 from modersmal.whisper.save import save_complete
 
 _NO_MODEL = ("README.md", "release.json", "recipe.json", f"{SCORES}/", "curves/", "tensorboard/")
@@ -81,16 +90,18 @@ def release(
     formats: Sequence[str] | None = None,
     force: str | None = None,
     corpus: Path | None = None,
+    deploy: bool = True,
 ) -> Released:
     """Release the best weights of `run` (a folder or a URL) into the store `to`.
 
     `formats` are those of the recipe's [release] where it is None. `force` is a reason to release
     what would be refused; the card tells it. `corpus` is where the run's corpus is, if it is not
-    beside the run.
+    beside the run. Without `deploy` it is put into the store, and latest stays where it is.
 
     Raises:
-        ModelError: the run has nothing to release, or it would be refused: a format does not write
-            what the model writes, or the model is worse than an earlier release.
+        ModelError: the run has nothing to release.
+        NotReleased: it would be refused: a format does not write what the model writes, or the
+            model is worse than an earlier release.
         RecipeError: there is no such format.
         CorpusError: the corpus is missing, or has nothing to prove a release on.
         StoreError: the store cannot be reached or written; `latest` stays.
@@ -107,7 +118,7 @@ def release(
     releases.must_be_writable()
     with _alone(source.folder):
         draft = Draft(source.folder / WORK, _key(source, config))
-        released = _Making(source, config, releases, draft, force).release(wanted)
+        released = _Making(source, config, releases, draft, force, deploy).release(wanted)
         draft.remove()
     return released
 
@@ -149,6 +160,7 @@ class _Making:
     releases: Releases
     draft: Draft
     force: str | None
+    deploy: bool
 
     def release(self, wanted: Sequence[Format]) -> Released:
         made = self.draft.once("model", self._model)
@@ -192,7 +204,10 @@ class _Making:
         alignment = self._find_heads(whisper)
         save_complete(whisper, folder, resolve(corpus.language, corpus.language_token))
         card = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
-        store.write_json(folder / CARD_FILE, card | {"weights": chosen.weights})
+        card["weights"] = chosen.weights
+        if traces := sorted({*lineage_of(self.source.folder), *learned_from(corpus)}):
+            card[LEARNED_FROM] = traces
+        store.write_json(folder / CARD_FILE, card)
         return {"chosen": chosen.to_json(), "alignment": alignment}
 
     def _find_heads(self, whisper: Whisper) -> str:
@@ -281,7 +296,10 @@ class _Making:
         folder, name = self.draft.folder, self.source.name
         mine = score_test(str(folder), corpus, folder, system=name, config=evaluate)
         model = self.source.recipe.model
+        began_with = release_of(model)
         system = read_card(folder).base or model  # not a path of this machine
+        if began_with is not None:
+            system = f"release {began_with}"
         try:
             base = score_test(model, corpus, folder, name="base", system=system, config=evaluate)
         except (ModelError, HubError) as error:
@@ -318,7 +336,7 @@ class _Making:
 
     def _must_be_forced(self, objections: Sequence[str]) -> None:
         if objections and not self.force:
-            raise ModelError(
+            raise NotReleased(
                 f"not released, and latest is what it was: {'; '.join(objections)}; if it must be, "
                 "--force REASON releases it, and its card tells why"
             )
@@ -340,6 +358,8 @@ class _Making:
 
         def decide(deployed: int | None) -> bool:
             """Another may have been deployed since the comparison."""
+            if not self.deploy:
+                return False
             if deployed is None or deployed in compared or facts.test is None or self.force:
                 return True
             found = self._compare(facts.test, deployed)

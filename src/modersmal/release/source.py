@@ -65,14 +65,15 @@ class Source:
 def open_run(run: str | Path, corpus: Path | None = None) -> Source:
     """Open a run by its folder or its URL; what is only far away is fetched, checkpoints aside.
 
-    Its corpus is the one beside it in its store (corpora/NAME) unless `corpus` says where it is.
+    Its corpus is the one that its recipe names in its store (corpora/NAME) unless `corpus` says
+    where it is.
 
     Raises:
         ModelError: there is no run.
         CorpusError: the corpus is missing, or not the one that the run learned from.
         StoreError: what is far away cannot be reached.
     """
-    folder, place, corpora = _places(str(run))
+    folder, place, workspace = _places(str(run))
     try:
         told = json.loads((folder / RECIPE).read_text(encoding="utf-8"))
         recipe, identity = parse_recipe(told["recipe"]), told["identity"]
@@ -83,8 +84,12 @@ def open_run(run: str | Path, corpus: Path | None = None) -> Source:
         ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{folder / RECIPE} cannot be read: {error}") from error
-    opened = Corpus.open(corpus or corpora)
-    if opened.hash != learned_from:
+    if corpus is None:
+        name = recipe.corpus or folder.name
+        workspace.pull(f"{_CORPORA}/{name}")
+        corpus = workspace.corpus(name)
+    opened = Corpus.open(corpus)
+    if learned_from not in (opened.hash, *opened.was):
         raise CorpusError(
             f"{opened.path} is not the corpus that {run} learned from, or was prepared anew since; "
             "say where that is with --corpus"
@@ -92,20 +97,19 @@ def open_run(run: str | Path, corpus: Path | None = None) -> Source:
     return Source(folder, place, recipe, identity, opened)
 
 
-def _places(run: str) -> tuple[Path, Remote | None, Path]:
-    """The run's folder here, its folder far away, and where its corpus is here."""
+def _places(run: str) -> tuple[Path, Remote | None, Workspace]:
+    """The run's folder here, its folder far away, and the store that it is in."""
     folder = Path(run).expanduser().absolute()
     if "://" not in run and not (folder.parent.name == _RUNS and is_synced(folder)):
-        return folder, None, folder.parent.parent / _CORPORA / folder.name
+        return folder, None, Workspace(folder.parent.parent, None)
     address, _, name = run.rstrip("/").rpartition("/")
     store, _, runs = address.rpartition("/")
     if runs != _RUNS:
         raise ModelError(f"{run} is no run: runs are at STORE/{_RUNS}/NAME")
     workspace = Workspace.open(store)
     place = workspace.place(f"{_RUNS}/{name}")
-    workspace.pull(f"{_CORPORA}/{name}")
     there = place.list() if place else []
     for file in (RECIPE, METRICS, CANDIDATES, BASE_SCORE):
         if place and file in there:
             place.get(file, workspace.run(name) / file)
-    return workspace.run(name), place, workspace.corpus(name)
+    return workspace.run(name), place, workspace

@@ -72,7 +72,12 @@ def write_bytes(path: Path | str, data: bytes) -> None:
 
 def write_json(path: Path | str, value: Any) -> None:
     """Write `value` as indented UTF-8 JSON, atomically. Raises StoreError."""
-    write_bytes(path, (json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode())
+    write_bytes(path, json_bytes(value))
+
+
+def json_bytes(value: Any) -> bytes:
+    """`value` as `write_json` writes it."""
+    return (json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode()
 
 
 def remove_drafts(folder: Path | str) -> None:
@@ -136,6 +141,23 @@ def read_manifest(folder: Path) -> dict[str, dict[str, Any]]:
     except (ValueError, KeyError, TypeError, AttributeError):
         pass
     raise StoreDamaged(f"{path} is damaged: it is not a manifest")
+
+
+def manifest_after(manifest: bytes, changed: Mapping[str, tuple[int, str] | None]) -> bytes:
+    """A manifest when files of it have other (bytes, SHA-256), or, None, are there no more.
+
+    Raises StoreDamaged where it is none.
+    """
+    try:
+        table = json.loads(manifest)
+        for name, new in changed.items():
+            if new is None:
+                table["files"].pop(name, None)
+            elif name in table["files"]:
+                table["files"][name] = {"bytes": new[0], "sha256": new[1]}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise StoreDamaged("what should be a manifest is none") from None
+    return json_bytes(table)
 
 
 def files_of(folder: Path) -> list[str]:

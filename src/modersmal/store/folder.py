@@ -5,6 +5,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -129,6 +130,12 @@ class SyncedFolder(Folder):
     def create(self, name: str, data: bytes) -> bool:
         (self.root / name).parent.mkdir(parents=True, exist_ok=True)
         return _create_without_links(self.root / name, data)
+
+    def delete(self, names: Sequence[str]) -> None:
+        for name in names:
+            with suppress(FileNotFoundError):
+                os.truncate(self.root / name, 0)  # the bin that it goes to counts as its quota
+        super().delete(names)
 
 
 def is_synced(path: Path, mounts: Path = Path("/proc/mounts")) -> bool:

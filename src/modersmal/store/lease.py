@@ -207,6 +207,26 @@ class Lease:
                 raise _held(other, other.ttl_s, self._wall)
 
 
+def holder_alive(
+    place: Place,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], object] = time.sleep,
+) -> str | None:
+    """Who holds the lease of a run, in words; None where nobody does.
+
+    Waits as long as it takes to see whether the holder is alive, `ttl_s` at most.
+    """
+    watch = _Watch(place, clock)
+    while True:
+        free, other = watch.look()
+        if free or other is None:
+            return None
+        if watch.saw_it_alive:
+            return _who(other)
+        sleep(min(max(other.ttl_s / 20, 0.02), 5.0))
+
+
 class _Watch:
     """Looks at the newest token, and knows for how long its `.alive` has not changed."""
 

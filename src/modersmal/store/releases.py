@@ -34,6 +34,7 @@ from modersmal.store.workspace import at_hand, megabytes
 
 FOLDER = "releases"
 FACTS_FILE = "release.json"
+FORGET = "forget"  # what moves latest to the same release, whose texts have changed
 Entries = list["Entry"]  # `list` means listing below
 Decide = Callable[[int | None], bool]
 
@@ -210,6 +211,21 @@ class Releases:
             f"another process moved latest of {self.url} at this moment, to release "
             f"{self.latest()}; see `modersmal releases` and start again if need be"
         )
+
+    def expect(self, number: int, manifest: bytes) -> None:
+        """Where release `number` is latest, let it be so with this manifest, which it is to have.
+
+        Raises:
+            StoreError: another moved latest at the same time, or the store cannot be written.
+        """
+        newest = self._latest.newest()
+        deployed, digest = newest[1], hashlib.sha256(manifest).hexdigest()
+        if deployed is None or deployed.release != number or deployed.manifest == digest:
+            return
+        if self._latest.move(number, manifest, newest, FORGET) is None:
+            raise StoreError(
+                f"another process moved latest of {self.url} at this moment; start again"
+            )
 
     def _with_content(self, content: str) -> int | None:
         same = [e.number for e in self.list() if e.state != "half-written"

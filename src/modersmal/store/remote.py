@@ -87,6 +87,11 @@ class Remote:
         )
 
     @property
+    def folder(self) -> Path | None:
+        """The folder of this machine that it is, a mounted Drive too; None of what is far away."""
+        return self._backend.root / self._below if isinstance(self._backend, Folder) else None
+
+    @property
     def confirms(self) -> bool:
         """False for a mounted Drive, where files are handed over, not confirmed."""
         return self._backend.confirms

@@ -99,7 +99,7 @@ def at_hand(address: str | Path) -> Path:
     url, _, name = str(address).rstrip("/").rpartition("/")
     if "://" not in url:
         return Path(address)
-    copy = _work_folder() / "copies" / hashlib.sha256(str(address).encode()).hexdigest()[:16] / name
+    copy = copies_folder() / hashlib.sha256(str(address).encode()).hexdigest()[:16] / name
     remote = Remote.open(url)
     if (copy / MANIFEST).is_file() and not is_offline():
         mark = remote.read(f"{name}/{MANIFEST}")
@@ -129,6 +129,11 @@ def megabytes(title: str, size_bytes: int) -> Iterator[OnProgress]:
     """Show how many of so many bytes are through."""
     with progress(title, total=size_bytes / 1e6, unit="MB") as advance:
         yield lambda count: advance(count / 1e6)
+
+
+def copies_folder() -> Path:
+    """Where `at_hand` keeps what is behind URLs."""
+    return _work_folder() / "copies"
 
 
 def _work_folder() -> Path:

@@ -4,10 +4,11 @@ A mixture is worked out tensor by tensor, so that however many checkpoints it is
 them is in memory than one tensor of each.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -24,20 +25,30 @@ class Weights(Protocol):
 
 
 class Stored:
-    """The weights in a checkpoint's folder, read when asked for. Raises CheckpointError."""
+    """The weights in a checkpoint's folder, read when asked for. Raises CheckpointError.
+
+    The file is mapped for one tensor at a time: pages that were read stay in memory as long as
+    it is.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / MODEL
-        try:
-            self._file = safe_open(self._path, "pt")
-            self.names = frozenset(self._file.keys())
-        except (OSError, SafetensorError) as error:
-            raise CheckpointError(f"{self._path} cannot be read: {error}") from error
+        with self._opened() as file:
+            self.names = frozenset(file.keys())
 
     def tensor(self, name: str) -> Tensor:
         if name not in self.names:
             raise CheckpointError(f"{self._path} does not belong to this model: it has no {name}")
-        return self._file.get_tensor(name)
+        with self._opened() as file:
+            return file.get_tensor(name).clone()
+
+    @contextmanager
+    def _opened(self) -> Iterator[Any]:
+        try:
+            with safe_open(self._path, "pt") as file:
+                yield file
+        except (OSError, SafetensorError) as error:
+            raise CheckpointError(f"{self._path} cannot be read: {error}") from error
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,6 @@ def parse_deadline(text: str) -> datetime:
 def platform_limit(
     env: Mapping[str, str],
     *,
-    gpu: bool = False,
     age_s: float = 0.0,
     clock: Callable[[], float] = now_s,
     wall: Callable[[], float] = time.time,
@@ -96,9 +95,8 @@ def platform_limit(
         left_s = 12 * 3600 - age_s
         reason = "Colab ends sessions after 12 h; it promises no length, and may end one earlier"
     elif "KAGGLE_KERNEL_RUN_TYPE" in env:
-        hours = 9 if gpu else 12
-        left_s = hours * 3600 - age_s
-        reason = f"Kaggle ends sessions with{'' if gpu else 'out'} a GPU after {hours} h"
+        left_s = 12 * 3600 - age_s
+        reason = "Kaggle ends sessions after 12 h"
     elif "MODAL_TASK_ID" in env:
         left_s = 24 * 3600.0  # counted anew for every call, however old the container is
         reason = "Modal ends calls after 24 h; where timeout= is shorter, set a budget"
@@ -114,7 +112,6 @@ def session_limit(
     deadline: str | None,
     env: Mapping[str, str],
     *,
-    gpu: bool = False,
     age_s: float = 0.0,
     clock: Callable[[], float] = now_s,
     wall: Callable[[], float] = time.time,
@@ -132,7 +129,7 @@ def session_limit(
         if left_s <= 0:
             raise RecipeError(f"the deadline {deadline} has passed; set a later one, or none")
         limits.append(Limit(clock() + left_s, f"the deadline {deadline}"))
-    if platform := platform_limit(env, gpu=gpu, age_s=age_s, clock=clock, wall=wall):
+    if platform := platform_limit(env, age_s=age_s, clock=clock, wall=wall):
         limits.append(platform)
     return min(limits, key=lambda limit: limit.at_s, default=None)
 

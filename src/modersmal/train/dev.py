@@ -33,24 +33,35 @@ _DESIGN_EFFECT: dict[Metric, float] = {"wer": 2.7, "cer": 5.2}
 
 @dataclass(frozen=True)
 class DevScore:
-    """A score on dev. `rate` is what decides, as a share: WER, or CER without spaces."""
+    """A score on dev. `rate` is what decides, as a share: WER, or CER without spaces.
+
+    `low` and `high` are the ends of its 95 % interval, `normaliser` the one it was taken after,
+    with its version; earlier versions of modersmal noted neither.
+    """
 
     metric: str
     rate: float
     wer: float
     cer: float
     clips: int
+    low: float | None = None
+    high: float | None = None
+    normaliser: str | None = None
 
 
 @dataclass(frozen=True)
 class DevSet:
-    """The dev clips of a run, the same for every score; what is heard of them is kept."""
+    """The dev clips of a run, the same for every score; what is heard of them is kept.
+
+    Of `shown` clips, every score says what was read aloud and what was heard.
+    """
 
     split: Split
     rows: list[int]
     language: str
     language_token: str
     config: EvaluateConfig
+    shown: int = 0
     features: KeptFeatures = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -65,6 +76,7 @@ class DevSet:
         language: str,
         language_token: str,
         config: EvaluateConfig,
+        shown: int = 0,
     ) -> "DevSet":
         """Take the `count` clips whose ids hash lowest: a choice that more clips hardly change.
 
@@ -75,7 +87,7 @@ class DevSet:
         fitting = [row for row in order if split.durations_s[row] <= audio.CHUNK_S]
         if count is None:
             count = _enough([_units(split.texts[row], language) for row in fitting], language)
-        return cls(split, sorted(fitting[:count]), language, language_token, config)
+        return cls(split, sorted(fitting[:count]), language, language_token, config, shown)
 
     @property
     def interval(self) -> float:
@@ -100,6 +112,7 @@ class DevSet:
                 beams=self.config.beams,
                 on_progress=on_progress,
             )
+        self._show([hypothesis.text for hypothesis in hypotheses])
         found = score(
             [self.split.texts[row] for row in self.rows],
             [hypothesis.text for hypothesis in hypotheses],
@@ -107,7 +120,23 @@ class DevSet:
             language=self.language,
             config=self.config,
         )
-        return DevScore(found.metric, found.deciding.rate, found.wer, found.cer, found.clips)
+        interval = found.deciding.interval
+        return DevScore(
+            metric=found.metric,
+            rate=found.deciding.rate,
+            wer=found.wer,
+            cer=found.cer,
+            clips=found.clips,
+            low=interval.low if interval else None,
+            high=interval.high if interval else None,
+            normaliser=found.normaliser,
+        )
+
+    def _show(self, heard: list[str]) -> None:
+        ids = [self.split.ids[row] for row in self.rows]
+        for place in sorted(range(len(ids)), key=lambda place: _hash(ids[place]))[: self.shown]:
+            say(f"  read aloud  {self.split.texts[self.rows[place]]}")
+            say(f"  heard       {heard[place]}")
 
     def _hear(self, decoder: Decoder) -> Hear:
         def hear(batch: Batch) -> Tensor:

@@ -7,7 +7,6 @@ restarts and goes back with the run to a checkpoint.
 """
 
 import os
-import platform
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,8 +15,9 @@ from typing import Any, Protocol
 
 import torch
 
+from modersmal.hardware import hardware_name
+
 POWERCAP = Path("/sys/class/powercap")
-CPUINFO = Path("/proc/cpuinfo")
 JOULES_PER_KWH = 3.6e6
 _ZONE = re.compile(r"intel-rapl:\d+(:\d+)?")  # AMD's processors are listed under that name too
 _READ_EVERY_S = 1.0
@@ -181,22 +181,6 @@ def rapl_counters(powercap: Path = POWERCAP) -> list[Counter]:
         except (OSError, ValueError):
             continue
     return counters
-
-
-def hardware_name(device: torch.device, processes: int = 1, cpuinfo: Path = CPUINFO) -> str:
-    """A GPU's or a processor's own name, and how many of them."""
-    if device.type == "cuda":
-        return f"{processes} × {torch.cuda.get_device_name(device)}"
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{_processor(cpuinfo)}, {cores} core{'s' * (cores != 1)}"
-
-
-def _processor(cpuinfo: Path) -> str:
-    try:
-        found = re.search(r"^model name\s*:\s*(.+)$", cpuinfo.read_text(), re.MULTILINE)
-    except OSError:
-        found = None
-    return found[1].strip() if found else platform.processor() or platform.machine()
 
 
 @dataclass(frozen=True)

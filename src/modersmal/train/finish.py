@@ -17,12 +17,13 @@ from modersmal.train.candidates import CANDIDATES, Candidates, Choice, Scores, S
 from modersmal.train.checkpoint import Checkpoints, Retention, State
 from modersmal.train.dev import DevScore, DevSet
 from modersmal.train.heartbeat import HeartbeatWriter
+from modersmal.train.keeping import lineage_of
 from modersmal.train.learner import Learner
 from modersmal.train.pace import Pace
 from modersmal.train.parts import Parts
 from modersmal.train.say import say
 from modersmal.train.stopping import StopNow, Wish
-from modersmal.whisper.load import CARD_FILE, Whisper
+from modersmal.whisper.load import CARD_FILE, LEARNED_FROM, Whisper
 from modersmal.whisper.save import save_complete
 
 MODEL = "model"
@@ -146,7 +147,10 @@ def finish(state: State, checkpoints: Checkpoints, run: Path, ending: Ending) ->
     try:
         save_complete(finished, draft, resolve(corpus.language, corpus.language_token))
         card = json.loads((draft / CARD_FILE).read_text(encoding="utf-8"))
-        store.write_json(draft / CARD_FILE, card | {"weights": choice.weights})
+        card["weights"] = choice.weights
+        if traces := lineage_of(run):
+            card[LEARNED_FROM] = traces
+        store.write_json(draft / CARD_FILE, card)
         store.write_manifest(draft)
         fault("model.after-manifest")
         with store.writing(run / MODEL):

@@ -13,7 +13,7 @@ from modersmal.errors import RecipeError, TrainingError, nearest
 _FREE_TRAIN_KEYS = {
     "device_batch_s", "precision", "device", "gradient_checkpointing", "compile", "save_every",
     "keep", "evaluate_every", "evaluate_beside", "loader_workers", "accept_changes",
-    "budget", "deadline", "on_deadline",
+    "budget", "deadline", "on_deadline", "show_clips",
 }  # fmt: skip
 
 

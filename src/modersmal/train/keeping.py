@@ -5,6 +5,7 @@ remote, that is what counts: checkpoints go there behind the training's back, lo
 old checkpoints are deleted there once newer ones have arrived. The lease lies where counts.
 """
 
+import json
 import shutil
 import threading
 from collections.abc import Callable, Collection, Iterator
@@ -26,6 +27,7 @@ from modersmal.train.heartbeat import EVERY_S, STATUS, HeartbeatWriter
 from modersmal.train.journal import JOURNAL
 from modersmal.train.log import METRICS
 from modersmal.train.saver import Event
+from modersmal.whisper.load import LEARNED_FROM
 
 CHECKPOINTS = "checkpoints"
 RECIPE = "recipe.json"
@@ -61,6 +63,8 @@ class Keeping:
         _must_fit(wanted + waiting - here * size, free, str(self.run))
         if self.place is not None:
             there = sum(self.place.sizes(CHECKPOINTS).values())
+            if not self.place.confirms:
+                wanted += _UNCONFIRMED * size
             _must_fit(wanted - there, self.place.free_bytes(), self.place.url)
 
     @contextmanager
@@ -172,6 +176,17 @@ def hold(run: Path, place: Remote | None, say: Say) -> Iterator[Keeping]:
     finally:
         if not lost:
             _release(lease, say)
+
+
+def lineage_of(run: Path) -> list[str]:
+    """Traces of the corrections that a run has learned from, as it noted when it began."""
+    try:
+        told = json.loads((run / RECIPE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{run / RECIPE} cannot be read: {error}") from error
+    return list(told.get(LEARNED_FROM, ()))
 
 
 def _release(lease: Lease, say: Say) -> None:

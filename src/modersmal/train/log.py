@@ -5,6 +5,7 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
@@ -58,10 +59,13 @@ class MetricsLog:
 def read_metrics(run: Path) -> list[dict[str, float]]:
     """The lines of metrics.jsonl; a last one that a killed run left half written is left out."""
     path = run / METRICS
-    if not path.is_file():
-        return []
+    return metrics_in(path.read_text(encoding="utf-8")) if path.is_file() else []
+
+
+def metrics_in(text: str) -> list[dict[str, Any]]:
+    """The rows of a metrics.jsonl, up to one that is half written."""
     rows = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in text.splitlines():
         try:
             rows.append(json.loads(line))
         except ValueError:

@@ -351,7 +351,7 @@ class Loop:
 
     def _note_score(self, step: int, found: DevScore, log: MetricsLog) -> None:
         best = self.state.best
-        log.write(step, dev_wer=found.wer, dev_cer=found.cer, dev_clips=found.clips)
+        log.write(step, dev_wer=found.wer, dev_cer=found.cer, dev_clips=found.clips, **_sure(found))
         self.heartbeat.scored(step, found.metric, found.rate)
         if best is None or found.rate <= best.rate:
             best = Best(step, found.rate, found.metric)
@@ -392,3 +392,9 @@ class Loop:
         best = self.state.best
         score = f", best dev {best.metric.upper()} {best.rate:.1%}" if best else ""
         return f"loss {self._account.smooth_loss:.2f}{score}"
+
+
+def _sure(found: DevScore) -> dict[str, float | str]:
+    """How sure a dev score is, and after which normaliser it was taken, as far as that is known."""
+    told = {"dev_low": found.low, "dev_high": found.high, "dev_normaliser": found.normaliser}
+    return {name: value for name, value in told.items() if value is not None}

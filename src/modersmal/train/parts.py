@@ -132,6 +132,7 @@ def dev_set(recipe: Recipe, corpus: Corpus) -> DevSet:
         language=corpus.language,
         language_token=corpus.language_token,
         config=recipe.evaluate,
+        shown=recipe.train.show_clips,
     )
 
 

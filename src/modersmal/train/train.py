@@ -12,6 +12,7 @@ import torch
 from modersmal import store
 from modersmal.config import Recipe, TrainConfig
 from modersmal.corpus import Corpus
+from modersmal.corpus.lineage import learned_from
 from modersmal.errors import Stopped, TrainingError
 from modersmal.language import resolve
 from modersmal.progress import duration
@@ -28,7 +29,7 @@ from modersmal.train.follow import follow, lead_from
 from modersmal.train.heartbeat import HeartbeatWriter, scores_in
 from modersmal.train.identity import must_be_same, versions
 from modersmal.train.journal import JOURNAL, Journal
-from modersmal.train.keeping import RECIPE, Errands, Keeping, hold
+from modersmal.train.keeping import RECIPE, Errands, Keeping, hold, lineage_of
 from modersmal.train.log import read_metrics
 from modersmal.train.loop import Loop
 from modersmal.train.pace import Pace
@@ -39,6 +40,7 @@ from modersmal.train.saver import Saver
 from modersmal.train.say import say
 from modersmal.train.schedule import Schedule
 from modersmal.train.stopping import StopNow, Wish, stop_signals
+from modersmal.whisper.load import LEARNED_FROM, read_card
 
 
 def train(
@@ -114,7 +116,6 @@ def session_end(config: TrainConfig) -> Limit | None:
         config.budget,
         config.deadline,
         os.environ,
-        gpu=choose_device(config.device).type == "cuda",
         age_s=session_age_s(),
     )
 
@@ -195,9 +196,11 @@ def _resume(parts: Parts, keeping: Keeping, journal: Journal, saver: Saver) -> S
     here, accepted = checkpoints.local_names(), list[str]()
 
     def check(found: State) -> None:
-        accepted.extend(
-            must_be_same(found.identity, parts.identity, str(run), recipe.train.accept_changes)
-        )
+        before = found.identity
+        if before.get("corpus") in parts.corpus.was:
+            say("Clips were erased from the corpus since; the run goes on with the others")
+            before = before | {"corpus": parts.corpus.hash}
+        accepted.extend(must_be_same(before, parts.identity, str(run), recipe.train.accept_changes))
 
     loaded = checkpoint.load_newest(
         checkpoints, learner.model, learner.optimizer, check=check, say=say
@@ -223,7 +226,7 @@ def _resume(parts: Parts, keeping: Keeping, journal: Journal, saver: Saver) -> S
     return replace(
         state,
         identity=parts.identity,
-        recipe=recipe.model_dump(mode="json"),
+        recipe=recipe.of_run(),
         versions=versions(),
     )
 
@@ -274,8 +277,11 @@ def _aside(parts: Parts) -> Aside:
 
 
 def _begin(run: Path, parts: Parts) -> None:
-    recipe = parts.recipe.model_dump(mode="json")
-    store.write_json(run / RECIPE, {"recipe": recipe, "identity": parts.identity} | versions())
+    told = {"recipe": parts.recipe.of_run(), "identity": parts.identity, **versions()}
+    base = read_card(parts.learner.whisper.folder).learned_from
+    if traces := sorted({*base, *learned_from(parts.corpus), *lineage_of(run)}):
+        told[LEARNED_FROM] = traces
+    store.write_json(run / RECIPE, told)
 
 
 def _same_language(recipe: Recipe, corpus: Corpus) -> None:

@@ -5,11 +5,12 @@ with the times of what is said in them.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from modersmal.audio import SAMPLE_RATE
-from modersmal.language import TIMESTAMP_STEP_S
+from modersmal.language import TIMESTAMP_STEP_S, Vocabulary
 from modersmal.transcribe.formats import Segment
 from modersmal.transcribe.speech import Part
 from modersmal.whisper.decode import Context, Decoder, Hypothesis, decode
@@ -44,18 +45,37 @@ def decode_parts(
 
 def segments_of(decoder: Decoder, part: Part, written: Hypothesis) -> list[Segment]:
     """What was said in a part of a recording and when, from timestamps where there are any."""
-    model, first = decoder.model, special_ids(decoder.model.vocabulary).first_timestamp
+    model = decoder.model
+    segments = []
+    for stretch in stretches_of(model.vocabulary, part, written.tokens):
+        text = " ".join(text_of(model.tokenizer, model.vocabulary, stretch.tokens).split())
+        if text:
+            segments.append(Segment(stretch.start_s, stretch.end_s, text))
+    return segments
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Tokens of text, and when they were said, in seconds from the start of the recording."""
+
+    start_s: float
+    end_s: float
+    tokens: tuple[int, ...]
+
+
+def stretches_of(vocabulary: Vocabulary, part: Part, tokens: Sequence[int]) -> list[Stretch]:
+    """Tokens between the timestamps of a part of a recording; without any, all of it."""
+    first = special_ids(vocabulary).first_timestamp
     start_s, end_s = part["start"] / SAMPLE_RATE, part["end"] / SAMPLE_RATE
-    segments: list[Segment] = []
+    stretches: list[Stretch] = []
     begun_s, heard = start_s, list[int]()
 
     def close(until_s: float) -> None:
-        text = " ".join(text_of(model.tokenizer, model.vocabulary, heard).split())
-        if text:
-            segments.append(Segment(begun_s, max(begun_s, until_s), text))
+        if heard:
+            stretches.append(Stretch(begun_s, max(begun_s, until_s), tuple(heard)))
         heard.clear()
 
-    for token in written.tokens:
+    for token in tokens:
         if token < first:
             heard.append(token)
             continue
@@ -63,4 +83,4 @@ def segments_of(decoder: Decoder, part: Part, written: Hypothesis) -> list[Segme
         close(time_s)
         begun_s = time_s
     close(end_s)
-    return segments
+    return stretches

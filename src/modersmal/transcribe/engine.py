@@ -94,7 +94,7 @@ class Engine:
     def decoder(self) -> CTranslate2Decoder:
         """For stretches of speech, many at once."""
         folder, model = self._about.folder, self._about
-        return _opened(
+        return opened_on(
             self._device, self._warn, lambda device: _open_decoder(folder, model, device)
         )
 
@@ -102,7 +102,7 @@ class Engine:
     def windowed(self) -> "_Model":
         """For one window after the other, and for the times of words."""
         folder = self._about.folder
-        opened = _opened(self._device, self._warn, lambda device: _open_windows(folder, device))
+        opened = opened_on(self._device, self._warn, lambda device: _open_windows(folder, device))
         opened.own_context = self._about.context == "dynamic"
         opened.floor_s = self._about.context_floor_s
         return opened
@@ -236,7 +236,7 @@ class _Model(WhisperModel):
         return super().encode(features)
 
 
-def _opened(device: Device, warn: Warn, open_on: Callable[[str], _Opened]) -> _Opened:
+def opened_on(device: Device, warn: Warn, open_on: Callable[[str], _Opened]) -> _Opened:
     """Open on a GPU, if there is one that CTranslate2 can use, else on the CPU."""
     if device not in ("auto", "cpu", "cuda"):
         raise RecipeError(f"device {device!r} is none of auto, cpu, cuda")
@@ -255,13 +255,13 @@ def _opened(device: Device, warn: Warn, open_on: Callable[[str], _Opened]) -> _O
 
 
 def _open_decoder(folder: Path, model: Description, device: str) -> CTranslate2Decoder:
-    kind = _kind(folder, device)
+    kind = compute_type_on(folder, device)
     converted = cached_ctranslate2(folder, kind)
     return CTranslate2Decoder(converted, model, device=device, compute_type=kind)
 
 
 def _open_windows(folder: Path, device: str) -> _Model:
-    kind = _kind(folder, device)
+    kind = compute_type_on(folder, device)
     opened = _Model(
         str(cached_ctranslate2(folder, kind)),
         device=device,
@@ -274,7 +274,8 @@ def _open_windows(folder: Path, device: str) -> _Model:
     return opened
 
 
-def _kind(folder: Path, device: str) -> Quantization:
+def compute_type_on(folder: Path, device: str) -> Quantization:
+    """What CTranslate2 computes a model in, on the CPU or on a GPU."""
     return _cuda_type() if device == "cuda" else _cpu_type(folder)
 
 

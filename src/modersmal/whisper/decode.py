@@ -75,7 +75,8 @@ class Decoder(Protocol):
     """A model in an engine that decodes it.
 
     `precision` is the name of the number format; `lanes` batches are decoded at once, each in a
-    thread of its own where they are more than one; features lie on `device`, a torch device.
+    thread of its own where they are more than one; features lie on `device`, a torch device, and
+    the model computes on `computes_on`, another where the engine moves them itself.
     """
 
     @property
@@ -86,6 +87,8 @@ class Decoder(Protocol):
     def precision(self) -> str: ...
     @property
     def device(self) -> str: ...
+    @property
+    def computes_on(self) -> str: ...
     @property
     def lanes(self) -> int: ...
 

@@ -33,6 +33,7 @@ class CTranslate2Decoder:
     ) -> None:
         """Load it. Raises RuntimeError where a GPU's libraries are missing."""
         self.model, self.precision = model, str(compute_type)
+        self.computes_on = device
         # A thread of its own for each batch beats several for one: nothing waits for the slowest.
         cores = decoding_cores() if device == "cpu" else 1
         self.lanes = min(cores, _MOST_LANES)

@@ -39,6 +39,10 @@ class TransformersDecoder:
     def device(self) -> str:
         return str(self.model.device)
 
+    @property
+    def computes_on(self) -> str:
+        return self.device
+
     def write(self, features: Tensor, search: Search) -> list[Written]:
         """Decode one batch; in halves where the GPU's memory does not hold it."""
         was_training = self.model.model.training

@@ -67,11 +67,7 @@ def find_heads(
         ModelError: the model has no such language token.
         ValueError: there is no window with a text that fits.
     """
-    if whisper.vocabulary is Vocabulary.ENGLISH:
-        language_token = None
-    prompt = prompt_ids(whisper.vocabulary, language_token)
-    tasks = [_Task.of(window, prompt, whisper.tokenizer) for window in windows if window.said]
-    tasks = [task for task in tasks if len(prompt) + len(task.tokens) < MAX_TOKENS]
+    tasks = _tasks(whisper, windows, language_token)
     if not tasks:
         raise ValueError("alignment heads are found by windows in which something is said")
     ranked = _ranked(whisper, tasks[::2])
@@ -89,6 +85,30 @@ def find_heads(
         after_s=float(medians_s[best]),
         edges=measured.shape[1],
     )
+
+
+def edge_errors_s(
+    whisper: Whisper, windows: Sequence[Timed], heads: Sequence[Head], language_token: str | None
+) -> np.ndarray:
+    """How far the times by `heads` are from each known time of `windows`: (edges,) seconds.
+
+    Raises:
+        ModelError: the model has no such language token.
+    """
+    errors_s = [
+        _errors_s(whisper, task, [list(heads)])[0]
+        for task in _tasks(whisper, windows, language_token)
+    ]
+    return np.concatenate([np.empty(0), *errors_s])
+
+
+def _tasks(whisper: Whisper, windows: Sequence[Timed], language_token: str | None) -> list["_Task"]:
+    """Texts of more tokens than Whisper can write are left out."""
+    if whisper.vocabulary is Vocabulary.ENGLISH:
+        language_token = None
+    prompt = prompt_ids(whisper.vocabulary, language_token)
+    tasks = [_Task.of(window, prompt, whisper.tokenizer) for window in windows if window.said]
+    return [task for task in tasks if len(prompt) + len(task.tokens) < MAX_TOKENS]
 
 
 @dataclass(frozen=True)

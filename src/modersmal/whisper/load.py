@@ -17,10 +17,10 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalGeneration
 
-from modersmal.errors import HubError, ModelError, StoreMissing
+from modersmal.errors import ModelError, StoreMissing
 from modersmal.language import MAX_TOKENS, Language, Vocabulary, resolve, tokenizer
-from modersmal.offline import is_offline
 from modersmal.store import MANIFEST
+from modersmal.store.hub_model import download_model
 from modersmal.store.releases import FOLDER as RELEASES
 from modersmal.store.releases import Releases
 from modersmal.store.trouble import without_secrets
@@ -31,16 +31,11 @@ from modersmal.whisper.tokens import special_ids
 
 BUNDLED = "bundled"
 CARD_FILE = "modersmal.json"
+LEARNED_FROM = "learned_from"
 CONTEXT_FLOOR_S = 2.0  # of models whose card does not say it
 _WEIGHTS = "model.safetensors"
 _WEIGHTS_INDEX = "model.safetensors.index.json"
 _POSITIONS = 1500
-_HUB_FILES = [
-    "config.json", "generation_config.json", "preprocessor_config.json", "processor_config.json",
-    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-    "vocab.json", "merges.txt", "normalizer.json", CARD_FILE,
-    _WEIGHTS, _WEIGHTS_INDEX, "model-*-of-*.safetensors",
-]  # fmt: skip
 
 
 class Described(Protocol):
@@ -209,14 +204,15 @@ def locate(model: str, *, offline: bool = False) -> Path:
             f"there is no model at {model}; give a folder, a Hub id such as openai/whisper-small, "
             f"or {BUNDLED!r}"
         )
-    return _download(model, offline)
+    return download_model(model, offline=offline)
 
 
 @dataclass(frozen=True)
 class Card:
     """What `modersmal.json` says of a model that modersmal trained; nothing of a stock Whisper.
 
-    See `Described` for what the last three mean.
+    See `Described` for what `context` to `windows` mean; `learned_from` are traces of the
+    corrections that it, or its base, has learned from.
     """
 
     language: Language | None = None
@@ -224,6 +220,7 @@ class Card:
     context: str = "full"
     context_floor_s: float = CONTEXT_FLOOR_S
     windows: bool = False
+    learned_from: tuple[str, ...] = ()
 
 
 def read_card(folder: Path) -> Card:
@@ -245,6 +242,7 @@ def read_card(folder: Path) -> Card:
         table.get("context", "full"),
         float(floor_s),
         bool(table.get("windows", False)),
+        tuple(table.get(LEARNED_FROM, ())),
     )
 
 
@@ -266,37 +264,6 @@ def _from_store(url: str) -> Path:
     if releases.latest() is not None:
         return releases.folder()
     raise ModelError(f"there is no finished model at {without_secrets(url)}, and no release")
-
-
-def _download(repo: str, offline: bool) -> Path:
-    from huggingface_hub import errors, snapshot_download
-
-    try:
-        return Path(snapshot_download(repo, allow_patterns=_HUB_FILES, local_files_only=offline))
-    except errors.GatedRepoError as error:
-        raise HubError(
-            f"{repo} is gated: accept its terms on its Hub page and log in (`hf auth login`)"
-        ) from error
-    except errors.RepositoryNotFoundError as error:
-        raise HubError(
-            f"the Hub has no model {repo}, or it is private: check the name or log in "
-            "(`hf auth login`)"
-        ) from error
-    except errors.HFValidationError as error:
-        raise ModelError(f"{repo!r} is neither a folder nor a Hub id") from error
-    except errors.LocalEntryNotFoundError as error:
-        if offline or is_offline():
-            raise HubError(
-                f"{repo} was not downloaded before, and this is offline; `modersmal fetch` brings "
-                "a recipe's models while there is a network"
-            ) from error
-        raise HubError(
-            f"the Hub cannot be reached to download {repo}; check the network and run again, "
-            "or give a folder"
-        ) from error
-    except (errors.HTTPError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise HubError(f"{repo} could not be downloaded from the Hub: {reason}") from error
 
 
 def _json(path: Path, model: str) -> dict[str, Any]:

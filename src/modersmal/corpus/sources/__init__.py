@@ -11,12 +11,12 @@ from modersmal.corpus.sources.folder import Folder, Recording
 from modersmal.corpus.sources.manifest import READERS, Manifest
 from modersmal.errors import CorpusError
 
-_HUB, _DATA_COLLECTIVE = "hf:", "mdc:"
+_HUB, _DATA_COLLECTIVE, _CORRECTIONS = "hf:", "mdc:", "corrections:"
 
 
 def is_address(written: str) -> bool:
     """Whether a source is from afar and not a path."""
-    return written.startswith((_HUB, _DATA_COLLECTIVE))
+    return written.startswith((_HUB, _DATA_COLLECTIVE, _CORRECTIONS))
 
 
 def open_source(
@@ -38,10 +38,22 @@ def open_source(
         from modersmal.corpus.sources.mdc import DataCollectiveRelease
 
         return DataCollectiveRelease(written, language)
+    if written.startswith(_CORRECTIONS):
+        return _open_corrections(written, language)
     source = _open_path(Path(written).expanduser(), language, longest_s)
     if isinstance(source, Folder | Manifest):
         source.licence = own
     return source
+
+
+def _open_corrections(written: str, language: str) -> Source:
+    try:
+        from modersmal.corpus.sources.corrections import Corrections
+    except ImportError:
+        raise CorpusError(
+            "corrections: sources need the package sqlalchemy: pip install 'modersmal[serve]'"
+        ) from None
+    return Corrections(written, language)
 
 
 def _open_path(path: Path, language: str, longest_s: float) -> Source:
@@ -59,7 +71,8 @@ def _open_path(path: Path, language: str, longest_s: float) -> Source:
     raise CorpusError(
         f"{path} is no source: give a Common Voice release (folder, .tar.gz, or mdc:ID), a dataset "
         f"on the Hub (hf:OWNER/NAME), a manifest ({', '.join(READERS)}), a folder of audio with "
-        "same-named .txt, .srt or .vtt files, or one recording with such a file beside it"
+        "same-named .txt, .srt or .vtt files, one recording with such a file beside it, or what "
+        "people have corrected (corrections:DATABASE)"
     )
 
 

@@ -90,7 +90,8 @@ class Source(ABC):
     `root` is the folder that the rows' paths are relative to, and that they must not leave; it is
     None for an archive or a remote dataset, whose clips come in one stream instead. `address` is
     how a source from afar is written in a recipe, and `revision` the state of it that is read,
-    once that is known; so is `unaligned`, the number of its recordings without times.
+    once that is known; so is `unaligned`, the number of its recordings without times. Of one whose
+    clips `can_be_erased`, none goes into a corpus that was erased while that was prepared.
     """
 
     kind: str
@@ -98,6 +99,7 @@ class Source(ABC):
     address: str | None = None
     revision: str | None = None
     unaligned: int = 0
+    can_be_erased: bool = False
 
     def __init__(self, name: str, root: Path | None) -> None:
         self.name, self.root = name, root

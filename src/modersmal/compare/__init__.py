@@ -1,0 +1,1 @@
+"""Which size: runs of one recipe beside each other, WER against time, size and speed."""

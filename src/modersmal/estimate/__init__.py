@@ -1,0 +1,1 @@
+"""Hours before they are spent: of each stage of a recipe, on a machine, with their uncertainty."""

@@ -1,0 +1,1 @@
+"""Erase what people have corrected from all places that learned of it."""

@@ -1,0 +1,1 @@
+"""From what people have corrected to the next release."""

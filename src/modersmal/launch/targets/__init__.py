@@ -1,0 +1,1 @@
+"""The targets: each module here has a `TARGET`, and is named as people type it."""

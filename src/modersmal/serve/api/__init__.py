@@ -1,0 +1,1 @@
+"""The HTTP interface that OpenAI's clients speak, and what watches over a server."""

@@ -1,0 +1,1 @@
+"""What people correct, kept with their consent: saved, reviewed, given back, erased."""

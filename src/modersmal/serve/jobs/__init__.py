@@ -1,0 +1,1 @@
+"""What people put into the page: recordings and their text, kept until they are done with them."""
