@@ -22,6 +22,10 @@ TinyWhisper = Callable[..., Path]
 TinyCorpus = Callable[..., Path]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--pictures", type=Path, help="the folder to put the guide's pictures into")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def interruptible() -> None:
     """What a shell starts in the background, or by nohup, ignores signals, and so would all that

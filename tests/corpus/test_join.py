@@ -14,7 +14,8 @@ from modersmal.config import DataConfig
 from modersmal.corpus import Corpus
 from modersmal.corpus.join import join
 from modersmal.corpus.prepare import prepare
-from modersmal.errors import CorpusError
+from modersmal.corpus.unfinished import alone
+from modersmal.errors import CorpusError, Held
 from modersmal.store import sha256
 
 OLD = {"train": ["Ett.", "Två.", "Tre."], "dev": ["Fyra."], "test": ["Fem."]}
@@ -97,6 +98,15 @@ def test_the_same_corpora_are_the_same_joined(
     old, new, both = made
     (tmp_path / "again").mkdir()
     (tmp_path / "again" / "train-00000.parquet").write_bytes(b"of a join that was killed")
+    assert contents(join(old, new, tmp_path / "again").path) == contents(both.path)
+
+
+def test_of_two_who_join_into_one_corpus_one_is_refused(
+    made: tuple[Corpus, Corpus, Corpus], tmp_path: Path
+) -> None:
+    old, new, both = made
+    with alone(tmp_path / "again"), pytest.raises(Held):
+        join(old, new, tmp_path / "again")
     assert contents(join(old, new, tmp_path / "again").path) == contents(both.path)
 
 

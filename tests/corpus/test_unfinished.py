@@ -12,7 +12,7 @@ from modersmal.errors import Held
 
 def test_of_two_who_prepare_a_corpus_one_is_refused(tmp_path: Path) -> None:
     source, to = simple_release(tmp_path / "sv-SE"), tmp_path / "corpora" / "sv"
-    with alone(to), pytest.raises(Held, match="another process prepares"):
+    with alone(to), pytest.raises(Held, match="another process makes"):
         prepare([str(source)], to)
     made = prepare([str(source)], to)
     before = contents(to)

@@ -23,6 +23,7 @@ from modersmal.corpus.overlap import TRAIN, Clips, overlaps
 from modersmal.corpus.schema import CORPUS_FILE, REJECTED_FILE, shard_name
 from modersmal.corpus.shards import Corpus, Shard, ShardWriter, write_corpus_file
 from modersmal.corpus.sources.base import hash64
+from modersmal.corpus.unfinished import alone
 from modersmal.errors import CorpusError
 from modersmal.text import sentence_key
 
@@ -40,6 +41,7 @@ def join(old: Corpus, new: Corpus, to: Path) -> Corpus:
 
     Raises:
         CorpusError: they are of different languages, or `to` is a finished corpus.
+        Held: another process joins, prepares or changes `to`.
         StoreError: the disk is full or cannot be written.
     """
     if old.language_token != new.language_token:
@@ -47,12 +49,14 @@ def join(old: Corpus, new: Corpus, to: Path) -> Corpus:
             f"{new.path} is in {new.language!r}, {old.path} in {old.language!r}; they cannot be "
             "joined"
         )
-    if (to / CORPUS_FILE).exists():
-        raise CorpusError(f"{to} is a corpus already; name an empty folder")
-    with store.writing(to):
-        shutil.rmtree(to, ignore_errors=True)
-        to.mkdir(parents=True)
-    return _Join(old, new, to).write()
+    with alone(to):
+        if (to / CORPUS_FILE).exists():
+            raise CorpusError(f"{to} is a corpus already; name an empty folder")
+        with store.writing(to):
+            if to.exists():
+                shutil.rmtree(to)
+            to.mkdir(parents=True)
+        return _Join(old, new, to).write()
 
 
 @dataclass(frozen=True)

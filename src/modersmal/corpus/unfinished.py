@@ -33,9 +33,7 @@ def alone(folder: Path) -> Iterator[None]:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            raise Held(
-                f"another process prepares {folder}; start again when it has ended"
-            ) from None
+            raise Held(f"another process makes {folder}; start again when it has ended") from None
     try:
         yield
     finally:

@@ -3,13 +3,13 @@
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from api_server import SAID
-from browsing import Open, saved, text_of, visits, written
+from browsing import Open, record_s, saved, text_of, visits, written
 from playwright.sync_api import Browser, Page, expect
 
 from hard_of_hearing import correct_all, open_collection, write_recipe, write_store
@@ -74,7 +74,7 @@ def improve(recipe: Path, *arguments: str) -> str:
 
 def record(page: Page) -> None:
     page.click("[data-record]")
-    expect(page.locator("[data-clock]")).to_have_text("0:04", timeout=60_000)
+    record_s(page, 4)
     page.click("[data-stop]")
     written(page, segments=1)
 
@@ -88,9 +88,25 @@ def agree(page: Page) -> None:
     page.click("dialog >> text=Stäng")
 
 
+Picture = Callable[[Page, str], None]
+
+
+@pytest.fixture
+def picture(pytestconfig: pytest.Config) -> Picture:
+    """Takes the guide's pictures of what happens, where `--pictures` names a folder for them."""
+    folder = pytestconfig.getoption("--pictures")
+
+    def take(page: Page, name: str) -> None:
+        if folder is not None:
+            page.wait_for_timeout(400)  # for what fades
+            page.screenshot(path=folder / f"{name}.png")
+
+    return take
+
+
 @pytest.mark.chaos
 def test_what_a_person_corrects_is_in_the_release_that_answers_next(
-    browser: Browser, tmp_path: Path
+    browser: Browser, tmp_path: Path, picture: Picture
 ) -> None:
     """The first release hears badly, and the server goes on running while the second is made."""
     recipe = write_recipe(tmp_path, folder='"serve"\nwatch_s = 1.0')
@@ -98,18 +114,21 @@ def test_what_a_person_corrects_is_in_the_release_that_answers_next(
     collection = open_collection(recipe)
     correct_all(collection)  # what others have corrected before
     with served(recipe) as address, visits(browser, address) as visit:
-        page = visit()
+        page = visit(viewport={"width": 900, "height": 560}, color_scheme="light")
         record(page)
+        picture(page, "improve-1-heard-badly")
         assert text_of(page, 0) != SAID
         expect(page.locator("[data-served]")).to_contain_text("release-1")
         agree(page)
         page.click("[data-act=edit]")
         page.locator(".edit textarea").fill(SAID)
+        picture(page, "improve-2-corrected")
         page.click(".edit >> text=Klar")
         saved(page)
 
         page.evaluate("location.hash = 'review'")
         expect(page.locator("[data-review-text]")).to_have_value(SAID)
+        picture(page, "improve-3-reviewed")
         page.click("[data-review-accept]")
         expect(page.locator("[data-review-empty]")).to_be_visible()
 
@@ -122,8 +141,10 @@ def test_what_a_person_corrects_is_in_the_release_that_answers_next(
             timeout=120_000,
         )
         page.evaluate("location.hash = ''")
+        picture(page, "improve-4-told")
         record(page)
         assert text_of(page, 0) == SAID
+        picture(page, "improve-5-heard-well")
     collection.book.database.close()
     corpus = Corpus.open(tmp_path / "store" / "corpora" / "sv-improve-1-corrections")
     assert SAID in [text for split in corpus.splits for text in corpus.split(split).texts]
