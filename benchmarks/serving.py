@@ -11,13 +11,15 @@ writes the same 20 tokens and ends, so that both decode alike and every answer c
 each has by itself, then both at 6 s, then both at 30 s (the model's card says that it needs them).
 `endure`: 100 clients for minutes: answers, their 99th percentile, memory. `swaps`: releases of the
 bundled model take over under load. `kill`: `kill -9` of the process with the model, halfway
-through a long recording that the page was given. `start`: from nothing to the first answer.
+through a long recording that the page was given. `start`: from nothing to the first answer. `page`:
+until a person in Chromium can record, by browsers that have never seen the page.
 """
 
 import argparse
 import io
 import itertools
 import os
+import shutil
 import socket
 import statistics
 import sys
@@ -55,7 +57,8 @@ CLIP_S, CLIPS, CONTEXT_S, TOKENS = 5.0, 8, 6, 20
 SAYS = " Klockan är halv nio och vi går hem till mormor för att äta middag med hela familjen nu"
 MANY, CROWD = 32, 100
 GOAL_MANY, GOAL_SAME_SHORT, GOAL_SAME_LONG, GOAL_ONE = 5, 2, 0.95, 0.45
-GOAL_CROWD, GOAL_FLAT, GOAL_NEXT_S = 0.8, 0.05, 5
+GOAL_CROWD, GOAL_FLAT, GOAL_NEXT_S, GOAL_PAGE_S = 0.8, 0.05, 5, 2
+VISITORS = 8
 _PROMPT_TOKENS = 4
 _LOUD = 1000.0  # so that what the layers add to a position is nothing beside it
 _MIB = 1 << 20
@@ -382,6 +385,32 @@ def start(bench: Bench, size: str) -> None:
                       f"{page_s:.2f} s")  # fmt: skip
 
 
+def page(bench: Bench) -> None:
+    from playwright.sync_api import sync_playwright
+
+    visits: dict[str, list[float]] = {"never seen": [], "seen before": []}
+    with served(bench.ours("bundled"), bench.folder) as server, sync_playwright() as playwright:
+        server.until_idle()
+        chromium = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
+        for _ in range(VISITORS):
+            visitor = chromium.new_context()
+            for took_s in visits.values():
+                began_s = time.monotonic()
+                shown = visitor.new_page()
+                shown.goto(server.address)
+                shown.wait_for_selector("[data-record]:visible:enabled")
+                took_s.append(time.monotonic() - began_s)
+                shown.close()
+            visitor.close()
+        chromium.close()
+    print(f"the page until one can record, {VISITORS} visitors (goal {GOAL_PAGE_S} s)")
+    for name, took_s in visits.items():
+        first, median, most = took_s[0], statistics.median(took_s), max(took_s)
+        print(f"  {name}: the first {first:.2f} s, half within {median:.2f} s, all {most:.2f} s")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure serving.")
     parser.add_argument("--size", default="small")
@@ -390,7 +419,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10.0, help="that 100 clients ask")
     parser.add_argument("--hour", type=float, default=1.0, help="hours of the long recording")
     parser.add_argument("--swaps", type=int, default=20)
-    parts = ["speed", "endure", "swaps", "kill", "start"]
+    parts = ["speed", "endure", "swaps", "kill", "start", "page"]
     parser.add_argument("--only", nargs="+", choices=parts, default=parts)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
@@ -414,6 +443,8 @@ def main() -> None:
             kill(bench, options.hour)
         if "start" in options.only:
             start(bench, options.size)
+        if "page" in options.only:
+            page(bench)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import get_context
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -89,6 +89,10 @@ class _Apart:
 
     def _answer(self) -> Any:
         try:
+            # Its end alone would do, if no other child could ever have inherited the pipe.
+            wait([self._there, self._process.sentinel])
+            if not self._there.poll():
+                raise EOFError
             fine, answer = self._there.recv()
         except (EOFError, OSError) as error:
             raise self._ended() from error
