@@ -1,5 +1,7 @@
 """What several test files need: tiny Whispers with the real vocabularies, and tiny corpora."""
 
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -8,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
 if TYPE_CHECKING:
@@ -20,6 +23,7 @@ settings.load_profile("any machine")
 
 TinyWhisper = Callable[..., Path]
 TinyCorpus = Callable[..., Path]
+MadeOnce = Callable[[str, Callable[[Path], object]], Path]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -43,6 +47,26 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         folder = tmp_path_factory.mktemp("cache")
         patch.setenv("XDG_CACHE_HOME", str(folder))
         yield folder
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
+    """Let `write` fill a folder of that name once for all processes that run tests; do not write
+    to it."""
+    several = "PYTEST_XDIST_WORKER" in os.environ
+    common = tmp_path_factory.getbasetemp().parent if several else tmp_path_factory.getbasetemp()
+
+    def make(name: str, write: Callable[[Path], object]) -> Path:
+        folder, done = common / name, common / f"{name}.made"
+        with FileLock(common / f"{name}.lock"):
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                write(folder)
+                done.touch()
+        return folder
+
+    return make
 
 
 @pytest.fixture(scope="session")

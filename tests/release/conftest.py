@@ -33,25 +33,24 @@ def make_store(tiny_whisper, tiny_corpus, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def tuned(tmp_path_factory):
+def tuned(made_once):
     """A store with a run of the bundled base that is quickly released; do not write to it."""
     from small_runs import write_tuned
 
-    folder = tmp_path_factory.mktemp("tuned")
-    write_tuned(folder)
-    return folder
+    return made_once("tuned", write_tuned)
 
 
 @pytest.fixture(scope="session")
-def released(tuned, tmp_path_factory):
+def released(tuned, made_once):
     """A store with one release of that run, and nothing else; do not write to it."""
     from small_runs import FORMATS
 
     from modersmal.release.release import release
 
-    to = tmp_path_factory.mktemp("released")
-    made = release(tuned / "runs" / "sv", to, formats=FORMATS)
-    assert (made.number, made.deployed) == (1, True)
-    assert f"Release 1 is in {to}, the latest" in str(made)
-    assert f"It is {made.facts.weights}: {made.facts.choice}." in str(made)
-    return to
+    def write(to):
+        made = release(tuned / "runs" / "sv", to, formats=FORMATS)
+        assert (made.number, made.deployed) == (1, True)
+        assert f"Release 1 is in {to}, the latest" in str(made)
+        assert f"It is {made.facts.weights}: {made.facts.choice}." in str(made)
+
+    return made_once("released", write)

@@ -88,7 +88,10 @@ def test_training_goes_on_meanwhile_and_chooses_the_same(
     assert scores(tmp_path) == scores(between[0])
 
 
-@pytest.mark.parametrize("goes_on", [True, False], ids=["beside", "between"])
+@pytest.mark.parametrize(
+    "goes_on",
+    [pytest.param(True, id="beside"), pytest.param(False, id="between", marks=pytest.mark.chaos)],
+)
 def test_a_stop_before_the_score_comes_costs_nothing(
     between, tiny_whisper, tiny_corpus, tmp_path, goes_on
 ):

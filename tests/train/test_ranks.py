@@ -67,6 +67,7 @@ def stop_at(step):
     return on_step
 
 
+@pytest.mark.chaos
 def test_one_process_then_two_then_one_end_as_one_alone(tiny_whisper, tiny_corpus, tmp_path):
     """With a stop between them: asked of the one, and of the second of the two."""
     keys, corpus = settings(tiny_whisper(terse=True)), tiny_corpus()
