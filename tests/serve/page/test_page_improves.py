@@ -132,6 +132,7 @@ def test_what_a_person_corrects_is_in_the_release_that_answers_next(
         page.click("[data-review-accept]")
         expect(page.locator("[data-review-empty]")).to_be_visible()
 
+        page.evaluate("location.hash = ''")
         assert "Release 2 waits for approval" in improve(recipe)
         expect(page.locator("[data-improvement]")).to_be_hidden()
         assert "Release 2 is live" in improve(recipe, "--approve")
@@ -140,7 +141,6 @@ def test_what_a_person_corrects_is_in_the_release_that_answers_next(
             re.compile(r"^\d+ rättelser tog WER från .* till .*; release 2 används nu\.$"),
             timeout=120_000,
         )
-        page.evaluate("location.hash = ''")
         picture(page, "improve-4-told")
         record(page)
         assert text_of(page, 0) == SAID

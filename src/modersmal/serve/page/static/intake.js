@@ -144,6 +144,7 @@ export class Intake {
   #showRecording(on) {
     this.part.recording.hidden = !on;
     this.part.idle.hidden = on;
+    if (!on) this.part.clock.textContent = clock(0);
     this.part.pause.textContent = this.words.say("pause");
     tell(this.part.recordingHint, on ? this.words.say("listening") : "");
   }
