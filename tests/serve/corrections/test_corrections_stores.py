@@ -27,6 +27,7 @@ def test_who_leaves_is_in_no_report_of_the_recipes_store(tmp_path: Path, cache: 
         serving(tmp_path, "--recipe", "recipe.toml") as (_, address, _said),
         httpx.Client(base_url=address, timeout=60) as client,
     ):
+        assert client.get("/health").is_success  # it listens before it has looked at its folder
         folder = tmp_path / "modersmal-serve"
         database = Database.open(f"sqlite:///{folder / 'modersmal.db'}")
         here = Serving(SETTINGS, None, database, folder, None)  # type: ignore[arg-type]
