@@ -33,7 +33,7 @@ docs: $(READY)
 	$(BIN)/python docs/generate.py
 
 chaos: $(READY) $(PROGRAMS)
-	$(BIN)/python -m pytest -m chaos
+	$(BIN)/python -m pytest -m chaos --timeout 1800
 
 # MODERSMAL_BENCH_DATA names the folder with the corpora that are measured on.
 bench: $(READY)
