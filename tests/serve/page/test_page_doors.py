@@ -2,7 +2,9 @@
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
+import gradio
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
@@ -61,6 +63,24 @@ def test_no_other_door_of_gradio_is_open(client: TestClient, method: str, path: 
     answer = client.request(method, path)
     assert answer.status_code in (403, 404)
     assert "root:" not in answer.text
+
+
+def test_gradios_queue_which_holds_nothing_hardly_ever_looks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen, real = [], gradio.mount_gradio_app
+
+    def noting(app: FastAPI, blocks: gradio.Blocks, *arguments: Any, **keys: Any) -> FastAPI:
+        seen.append(blocks._queue)
+        return real(app, blocks, *arguments, **keys)
+
+    monkeypatch.setattr(gradio, "mount_gradio_app", noting)
+    mount(FastAPI(), SimpleNamespace(settings=ServeConfig()))
+    (queue,) = seen
+    assert {name: value for name, value in vars(queue).items() if name.endswith("_when_free")} == {
+        "sleep_when_free": 1.0,
+        "progress_update_sleep_when_free": 1.0,
+    }
 
 
 def test_looking_at_the_page_is_not_counted_file_by_file(tmp_path: Path) -> None:
