@@ -276,15 +276,22 @@ def endure(bench: Bench, seconds: float, minutes: float) -> None:
                 memory.append(server.memory_bytes() / _MIB)
                 time.sleep(min(5.0, 6 * minutes))
         after = server.memory_bytes() / _MIB
+        again = loaded(server.address, bench.clips, bench.text, MANY, seconds)
     settled = memory[len(memory) // 10 :]
+    fifth = max(1, len(settled) // 5)
+    first, final = statistics.median(settled[:fifth]), statistics.median(settled[-fifth:])
     middle = statistics.median(settled)
     apart = max(abs(one - middle) for one in settled) / middle
     last = sorted(crowd.took_s)[int(0.99 * (len(crowd.took_s) - 1))]
     print(f"{CROWD} clients for {minutes:g} minutes")
     print(f"  {len(crowd.took_s)} answers, others by status: {crowd.others or 'none'} (goal: 429)")
-    print(f"  {crowd.per_s / before.per_s:.2f} of the throughput of {MANY} (goal {GOAL_CROWD})")
+    many = statistics.mean([before.per_s, again.per_s])
+    print(f"  {crowd.per_s / many:.2f} of the throughput of {MANY} (goal {GOAL_CROWD}): "
+          f"{crowd.per_s:.2f} clips a second, before it {before.per_s:.2f}, after it "
+          f"{again.per_s:.2f}")  # fmt: skip
     print(f"  half within {statistics.median(crowd.took_s):.1f} s, 99 % within {last:.1f} s")
-    print(f"  memory: {middle:.0f} MiB, ± {apart:.1%} (goal {GOAL_FLAT:.0%}), {after:.0f} after")
+    print(f"  memory: {middle:.0f} MiB, ± {apart:.1%} (goal {GOAL_FLAT:.0%}), first "
+          f"{first:.0f}, last {final:.0f}, {after:.0f} after")  # fmt: skip
 
 
 def swaps(bench: Bench, count: int) -> None:
