@@ -22,7 +22,7 @@ demo: $(READY)
 # Caddy stands in front of the server in the house, whose scripts shellcheck reads.
 # In the order they are in: files with few tests, which are long ones, would come last otherwise.
 test: $(READY) $(PROGRAMS)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)
 	$(BIN)/ruff check .
