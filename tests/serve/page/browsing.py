@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from modersmal.audio import SAMPLE_RATE, decode
 
 Open = Callable[..., Page]
+PATIENCE_MS = 120_000  # with a machine that does much else
 AXE = (Path(__file__).parent / "axe" / "axe.min.js").read_text(encoding="utf-8")
 
 
@@ -37,6 +38,7 @@ def visits(browser: Browser, address: str) -> Iterator[Open]:
     ) -> Page:
         settings = {"locale": "sv-SE", "viewport": {"width": 1000, "height": 760}} | options
         context = browser.new_context(**settings)
+        context.set_default_timeout(PATIENCE_MS)
         contexts.append(context)
         if microphone:
             context.grant_permissions(["microphone"], origin=base.rstrip("/"))
@@ -115,7 +117,7 @@ def put_in(page: Page, *files: Path) -> None:
 def written(page: Page, segments: int = 3) -> None:
     """Wait until all is written."""
     page.wait_for_url("**/#job=*")
-    expect(page.locator(".segment")).to_have_count(segments, timeout=60_000)
+    expect(page.locator(".segment")).to_have_count(segments)
     expect(page.locator("[data-working]")).to_be_hidden()
 
 

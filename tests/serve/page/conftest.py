@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from api_server import Running
-from browsing import Open, put_in, recorded, segments_of, visits, written
+from browsing import PATIENCE_MS, Open, put_in, recorded, segments_of, visits, written
 from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -44,7 +44,7 @@ def said(address: str, speech: Path) -> list[dict[str, Any]]:
 def playwright() -> Iterator[Playwright]:
     if CHROMIUM is None:
         pytest.skip("chromium is not installed")
-    expect.set_options(timeout=30_000)
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as started:
         yield started
 

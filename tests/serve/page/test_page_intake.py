@@ -93,7 +93,7 @@ def test_a_text_comes_as_it_is_written_with_how_much_is_left(visit: Open, tmp_pa
     long.write_bytes(recorded(*[f"{clip:02}" for clip in range(27)] * 8))
     page = visit()
     put_in(page, long)
-    expect(page.locator(".segment").first).to_be_visible(timeout=60_000)
+    expect(page.locator(".segment").first).to_be_visible()
     expect(page.locator("[data-stage]")).to_contain_text("kvar")
     assert page.locator("[data-progress]").get_attribute("value")
     page.click("[data-cancel]")
