@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from children import children
 from modersmal.cli import app
+from modersmal.database import Database
 
 CLIP = Path(__file__).parents[1] / "data" / "speech" / "03.ogg"
 SERVE = [sys.executable, "-m", "modersmal", "serve", "--model", "bundled", "--port", "0"]
@@ -120,8 +121,8 @@ def test_it_serves_until_a_signal_calls_nobody_and_leaves_nothing_behind(
 
 def test_keys_are_obeyed_by_a_server_that_runs(tmp_path: Path, cache: Path) -> None:
     database = ("--database", f"sqlite:///{tmp_path / 'keys.db'}")
-    assert "no keys" in run("keys", "list", *database)
     with serving(tmp_path, "--host", "0.0.0.0", *database) as (_, address, said):
+        assert "no keys" in run("keys", "list", *database)
         assert any("whoever reaches 0.0.0.0 can use" in line for line in said)
         address = address.replace("0.0.0.0", "127.0.0.1")
         assert ask(address).status_code == 200
@@ -142,6 +143,17 @@ def test_an_address_that_is_taken_is_said_at_once(tmp_path: Path) -> None:
     assert f"127.0.0.1 port {port} cannot be listened at" in ended.stderr
 
 
+@pytest.mark.parametrize("arguments", [["list"], ["revoke", "anna"]])
+def test_of_a_database_that_is_not_there_nobody_says_that_it_has_no_keys(
+    tmp_path: Path, arguments: list[str]
+) -> None:
+    path = tmp_path / "mistyped.db"
+    ended = CliRunner().invoke(app, ["keys", *arguments, "--database", f"sqlite:///{path}"])
+    assert ended.exit_code == 1
+    assert f"there is no database at {path}" in ended.stderr
+    assert not path.exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -154,6 +166,7 @@ def test_an_address_that_is_taken_is_said_at_once(tmp_path: Path) -> None:
 )
 def test_keys_that_cannot_be(tmp_path: Path, arguments: list[str], says: str) -> None:
     database = f"sqlite:///{tmp_path / 'keys.db'}"
+    Database.open(database).close()
     ended = CliRunner().invoke(app, ["keys", *arguments, "--database", database])
     assert ended.exit_code == 1
     assert says in ended.stderr

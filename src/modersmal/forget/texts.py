@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -35,10 +36,8 @@ def text_without(name: str, data: bytes, ids: Collection[str]) -> bytes | None:
     if name.endswith(_TABLES):
         return "\n".join(line for line in lines if not ids_in(line) & wanted).encode()
     if name.endswith(".json"):
-        try:
+        with suppress(ValueError):  # half a file is text
             return json_bytes(_without(json.loads(text), wanted))
-        except ValueError:
-            pass  # half a file: what is left of it is text
     return "\n".join(without(line, wanted, ERASED) for line in lines).encode()
 
 

@@ -47,14 +47,15 @@ def manage_keys(
 
     Raises:
         RecipeError: there is no such action, or it does not go with the name.
-        StoreError: the database cannot be opened.
+        StoreError: the database cannot be opened, or is not there where no key is added.
     """
     chosen = _action(action)
     if (name is None) != (chosen == "list"):
         raise RecipeError("`keys list` takes no name" if name else f"`keys {chosen}` needs a NAME")
     if reviewer and chosen != "add":
         raise RecipeError("--reviewer goes with `keys add`")
-    opened = Database.open(database_address(settings or ServeConfig(), database))
+    address = database_address(settings or ServeConfig(), database)
+    opened = Database.open(address, existing=chosen != "add")
     try:
         keys = Keys(opened)
         secret = None
