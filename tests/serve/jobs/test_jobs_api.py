@@ -287,3 +287,13 @@ def test_a_server_that_ends_midway_goes_on_and_what_expires_is_erased(
             time.sleep(0.5)
         assert client.get(f"/jobs/{gone}").status_code == 404
         assert client.get(f"/jobs/{token}").status_code == 200
+
+
+def test_a_field_that_is_misspelt_is_not_passed_over(
+    client: httpx.Client, server: Running, recording: bytes
+) -> None:
+    before = set(server.serving.recordings_folder.iterdir())
+    answer = client.post("/jobs", files={"file": ("a.wav", recording)}, data={"protectd": "true"})
+    assert answer.status_code == 400
+    assert "there is no field 'protectd'" in answer.text
+    assert set(server.serving.recordings_folder.iterdir()) <= before

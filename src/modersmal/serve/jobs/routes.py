@@ -21,6 +21,7 @@ from modersmal.serve.serving import Serving
 
 _KEEP_ALIVE_S = 15.0
 _TITLE_LETTERS = 200
+_TEXTS, _SWITCHES = ("title", "language", "prompt", "hotwords", "names"), ("words", "protected")
 _YES, _NO = {"true", "1", "on", "yes"}, {"false", "0", "off", "no", ""}
 
 
@@ -35,6 +36,7 @@ def jobs_router(serving: Serving, jobs: Jobs) -> APIRouter:
         async with request_folder(serving.requests_folder) as folder:
             upload = await receive_form(request, folder, max_bytes=limits.max_job_mib << 20)
             fields = upload.fields
+            _check(fields)
             names = [*serving.settings.names, *_list(fields, "names")]
             wish = {
                 "language": _one(fields, "language") or None,
@@ -113,12 +115,8 @@ _FORM = {
                     "required": ["file"],
                     "properties": {
                         "file": {"type": "string", "format": "binary"},
-                        **{
-                            name: {"type": "string"}
-                            for name in ("title", "language", "prompt", "hotwords", "names")
-                        },
-                        "words": {"type": "boolean"},
-                        "protected": {"type": "boolean"},
+                        **{name: {"type": "string"} for name in _TEXTS},
+                        **{name: {"type": "boolean"} for name in _SWITCHES},
                     },
                 }
             }
@@ -182,6 +180,14 @@ async def _state(serving: Serving, jobs: Jobs, job: Job) -> dict[str, Any]:
 
 async def _segments(place: Place, after: int = -1) -> list[Segment]:
     return await place.shelf.do(lambda ledger: ledger.segments(place.job.id, after=after))
+
+
+def _check(fields: dict[str, list[str]]) -> None:
+    """Refuse what is misspelt: who asks for protection has it, or hears that they have not."""
+    for name in fields:
+        if name not in (*_TEXTS, *_SWITCHES):
+            known = ", ".join(("file", *_TEXTS, *_SWITCHES))
+            raise Problem(400, f"there is no field {name!r}; there are {known}", param=name)
 
 
 def _one(fields: dict[str, list[str]], name: str) -> str:
