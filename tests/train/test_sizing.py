@@ -1,5 +1,7 @@
 """How much a device takes at a time in whole runs: found, written down, and found again."""
 
+import time
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -63,6 +65,10 @@ def same(one, other):
     return all(torch.equal(one[name], other[name]) for name in one)
 
 
+def steps_saved(run):
+    return Checkpoints(run / "checkpoints").steps()
+
+
 def sizes(run):
     return [
         (one.step, one.value)
@@ -90,6 +96,8 @@ def test_a_run_that_is_killed_while_it_grows_ends_with_the_same_bits(
 
     def kill(report):
         if report.step == 5:
+            while steps_saved(tmp_path / "run") != [3]:  # it is written beside the steps
+                time.sleep(0.05)
             raise KeyboardInterrupt
 
     taken.clear()

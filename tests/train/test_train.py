@@ -540,15 +540,17 @@ def test_a_stop_in_the_midst_of_decoding_does_not_wait_for_the_batch(
     """One batch may take a minute on a CPU; the signal comes while it is being decoded."""
     from modersmal.train.dev import DevSet
 
+    waited = []
+
     def slow(self, whisper, on_progress):
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(30)
+        waited.append(self)
 
     monkeypatch.setattr(DevSet, "score", slow)
-    began_s = time.monotonic()
     with pytest.raises(Stopped, match="step 4"):
         run_training(tiny_whisper(terse=True), tiny_corpus(), tmp_path)
-    assert time.monotonic() - began_s < 20
+    assert not waited
     assert steps_saved(tmp_path)[-1] == 4
 
 
