@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import struct
+import weakref
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from multiprocessing import active_children
@@ -66,6 +67,27 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def own(golden: Golden) -> Expected:
     return expected(locate("bundled"), golden, "sv")
+
+
+def test_the_model_is_gone_when_a_runtime_loads_it(
+    golden: Golden, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One copy of the weights at a time: on a small machine there is no room for two."""
+    models, load, there = [], gate.load, []
+
+    def loaded(*args, **options):
+        whisper = load(*args, **options)
+        models.append(weakref.ref(whisper.model))
+        return whisper
+
+    def opened(*args, **options):
+        there.extend(model() for model in models)
+        return open_apart(*args, **options)
+
+    monkeypatch.setattr(gate, "load", loaded)
+    monkeypatch.setattr(gate, "open_apart", opened)
+    expected(locate("bundled"), replace(golden, recording=golden.clips[0]), "sv")
+    assert there == [None]
 
 
 Prove = Callable[..., Verdict]

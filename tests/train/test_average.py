@@ -27,6 +27,16 @@ def test_the_mean_of_checkpoints_is_the_mean_of_each_tensor(tmp_path):
     assert torch.equal(Mixture.mean([alone]).tensor("bias"), tensors["bias"])
 
 
+def test_large_weights_are_summed_in_pieces_to_the_same_bits():
+    random = torch.Generator().manual_seed(0)
+    one, other = (torch.randn(3, 700_000, generator=random) for _ in range(2))
+    one[0, 0] = other[0, 0] = -0.0
+    mixed = Mixture.mean([Held({"weight": one})]).with_base(Held({"weight": other}), 0.3)
+    expected = ((1 - 0.3) * one.double() + 0.3 * other.double()).float()
+    found = mixed.tensor("weight")
+    assert torch.equal(found.view(torch.int32), expected.view(torch.int32))
+
+
 def test_a_share_of_the_base_is_mixed_into_it(tmp_path):
     one, tensors = stored(tmp_path / "one", 1)
     base = Held({"weight": torch.ones(3)})

@@ -35,6 +35,27 @@ def test_later_scores_read_no_audio(tiny_whisper, tiny_corpus, monkeypatch) -> N
     assert 0 < dev.features.bytes < 4 * 1.1 * 32_000 + 4 * 4 * 320
 
 
+def test_to_spare_memory_the_model_is_away_while_its_conversion_decodes(
+    tiny_whisper, tiny_corpus, monkeypatch
+) -> None:
+    dev = choose(Corpus.open(tiny_corpus(dev=6)).split("dev"), 4)
+    whisper = load(str(tiny_whisper(terse=True)))
+    write, held = CTranslate2Decoder.write, []
+
+    def weigh(self, features, search):
+        held.append(sum(value.numel() for value in whisper.model.parameters()))
+        return write(self, features, search)
+
+    monkeypatch.setattr(CTranslate2Decoder, "write", weigh)
+    there = dev.score(whisper, lambda clips: None)
+    assert min(held) > 0
+    held.clear()
+    assert dev.score(whisper, lambda clips: None, spare_memory=True) == there
+    assert held
+    assert max(held) == 0
+    assert sum(value.numel() for value in whisper.model.parameters()) > 0
+
+
 def test_clips_are_shown_as_read_and_as_heard_where_that_is_asked_for(
     tiny_whisper, tiny_corpus, capsys
 ) -> None:

@@ -24,6 +24,7 @@ from modersmal.errors import ModelError
 from modersmal.release.exports import Runtime as Name
 from modersmal.release.runtimes import Device, Runtime, open_runtime
 from modersmal.transcribe.formats import Segment
+from modersmal.whisper.aside import keep_little_freed
 
 _ENDING_S = 5.0
 
@@ -115,6 +116,7 @@ def _serve(here: Connection, name: Name, place: Path, device: Device, said: Path
     with said.open("w") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
+    keep_little_freed()
     try:
         runtime = open_runtime(name, place, device)
     except ModelError as error:

@@ -143,7 +143,7 @@ def _score(dev: DevSet | None, whisper: Whisper, name: str) -> DevScore | None:
     if dev is None:
         return None
     with progress(f"Scoring {name}", total=len(dev.rows), unit="clips") as advance:
-        return dev.score(whisper, advance)
+        return dev.score(whisper, advance, spare_memory=True)
 
 
 def _as_it_was_left(source: Source, scores: Path, why: str) -> tuple[Whisper, Chosen]:

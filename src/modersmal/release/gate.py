@@ -24,6 +24,7 @@ from modersmal.release.facts import Verdict
 from modersmal.release.golden import Golden
 from modersmal.release.runtimes import Device
 from modersmal.release.trial import Trial, batches, joined, try_out
+from modersmal.whisper.aside import give_back_memory
 from modersmal.whisper.decode import decode
 from modersmal.whisper.decode_torch import TransformersDecoder
 from modersmal.whisper.load import Whisper, load
@@ -85,6 +86,7 @@ def expected(
     torch.nn.Module.half(whisper.model).float()
     [half_texts] = _written(whisper, token, golden.clips)
     del whisper
+    give_back_memory()
     with open_apart("transformers", model, device) as runtime:
         timed = joined(runtime.long(golden.recording, token))
     return Expected(
@@ -105,6 +107,7 @@ def speaks_in_silence(model: str, golden: Golden, token: str, device: Device = "
         ModelError, HubError: it cannot be loaded, or does not know the language.
     """
     [silences] = _written(load(model, device=device), token, golden.silences)
+    give_back_memory()
     return any(silences)
 
 

@@ -45,6 +45,7 @@ from modersmal.release.timed import timed_windows
 from modersmal.store.files import files_of
 from modersmal.store.releases import Releases
 from modersmal.train.keeping import lineage_of
+from modersmal.whisper.aside import give_back_memory, keep_little_freed
 from modersmal.whisper.heads import find_heads
 from modersmal.whisper.load import CARD_FILE, LEARNED_FROM, Whisper, read_card
 from modersmal.whisper.save import save_complete
@@ -116,6 +117,7 @@ def release(
         check_installed(runtime)
     releases = Releases.open(str(to))
     releases.must_be_writable()
+    keep_little_freed()
     with _alone(source.folder):
         draft = Draft(source.folder / WORK, _key(source, config))
         released = _Making(source, config, releases, draft, force, deploy).release(wanted)
@@ -164,6 +166,7 @@ class _Making:
 
     def release(self, wanted: Sequence[Format]) -> Released:
         made = self.draft.once("model", self._model)
+        give_back_memory()
         chosen = Chosen(**made["chosen"])
         say(f"The model is {chosen.weights}: {chosen.reason}")
         for format in FORMATS.values():
@@ -228,6 +231,7 @@ class _Making:
         if format.family != "hf":
             say(f"Writing {format.name}")
             export(self.draft.folder, self.draft.folder, format.name)
+            give_back_memory()
 
     def _verdicts(self, wanted: Sequence[Format]) -> list[Verdict]:
         """How each format did in its runtimes. Raises ModelError where the model itself, as hf has

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from modersmal.errors import CheckpointError
 from modersmal.train.checkpoint import MODEL
 
+_AT_ONCE = 1 << 20
+
 
 class Weights(Protocol):
     """Something that has a tensor for every parameter of a model."""
@@ -82,12 +84,20 @@ class Mixture:
         return Mixture([*own, (share, base)])
 
     def tensor(self, name: str) -> Tensor:
-        (first, one), *others = self.parts
-        value = one.tensor(name)
-        total = first * value.double()
-        for weight, each in others:
-            total += weight * each.tensor(name).double()
+        value = self.parts[0][1].tensor(name)
+        # Nothing changes when it is added to -0.0; 0.0 would take the sign of a -0.0 away.
+        total = torch.full_like(value, -0.0, dtype=torch.float64, requires_grad=False)
+        for place, (weight, each) in enumerate(self.parts):
+            _add(total, weight, each.tensor(name) if place else value)
         return total.to(value.dtype)
+
+
+def _add(total: Tensor, weight: float, value: Tensor) -> None:
+    """Add in double precision, without a copy in that of all."""
+    for sums, values in zip(
+        total.view(-1).split(_AT_ONCE), value.detach().reshape(-1).split(_AT_ONCE), strict=True
+    ):
+        sums += weight * values.double()
 
 
 @torch.no_grad()

@@ -7,6 +7,7 @@ of them at most.
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from modersmal.train.checkpoint import Checkpoints, State
 from modersmal.train.dev import DevScore
 from modersmal.train.lora import Adapted, detach
 from modersmal.train.say import say
-from modersmal.whisper.load import load
+from modersmal.whisper.load import describe, load
 
 CANDIDATES = "candidates.json"
 GONE = CheckpointError, StoreDamaged, StoreMissing  # not what is merely out of reach
@@ -93,7 +94,7 @@ class Candidates:
     ) -> None:
         self._sources, self._model, self._scores, self._score = sources, model, scores, score
         self._trained = trained
-        self._held: Held | None = None
+        self._began_with: Weights | None = None
 
     def choose(self) -> Choice:
         """Put the best weights into the model, which is a plain Whisper from here on."""
@@ -159,14 +160,23 @@ class Candidates:
         stored = Stored(checkpoints.bring(checkpoints.named(step)))
         return stored if lora.rank is None else Adapted.of(self._base(), stored, lora)
 
-    def _base(self) -> Held:
+    def _base(self) -> Weights:
         """The weights that training began with."""
-        if self._held is None and self._sources.lora.rank is not None:
-            detach(self._model)
-            self._held = Held.of(self._model)
-        if self._held is None:
-            self._held = Held(dict(load(self._sources.base).model.named_parameters()))
-        return self._held
+        if self._began_with is None:
+            if self._sources.lora.rank is not None:
+                detach(self._model)
+                self._began_with = Held.of(self._model)
+            else:
+                self._began_with = self._stored_base()
+        return self._began_with
+
+    def _stored_base(self) -> Weights:
+        """The base's weights, as it has them on disk where they are in one file."""
+        with suppress(CheckpointError):
+            stored = Stored(describe(self._sources.base).folder)
+            if stored.names.issuperset(name for name, _ in self._model.named_parameters()):
+                return stored
+        return Held(dict(load(self._sources.base).model.named_parameters()))
 
     def _rate(self, candidate: _Candidate) -> float | None:
         known = self._scores.rates.get(candidate.name)

@@ -99,9 +99,19 @@ class DevSet:
         metric = metric_of(self.language).upper()
         return f"{len(self.rows)} dev clips: {metric} ± {100 * self.interval:.1f} points at 20 %"
 
-    def score(self, whisper: Whisper, on_progress: Callable[[int], None]) -> DevScore:
-        """Decode and score. Raises CorpusError where no reference holds a word."""
-        with live_decoder(whisper, self.config.engine, say) as decoder:
+    def score(
+        self,
+        whisper: Whisper,
+        on_progress: Callable[[int], None],
+        *,
+        spare_memory: bool = False,
+    ) -> DevScore:
+        """Decode and score; to `spare_memory`, the model is set aside on disk where that helps.
+
+        Raises CorpusError where no reference holds a word.
+        """
+        engine = self.config.engine
+        with live_decoder(whisper, engine, say, spare_memory=spare_memory) as decoder:
             hypotheses = decode_lazily(
                 decoder,
                 self.split.durations_s[self.rows].tolist(),

@@ -16,7 +16,7 @@ from transformers import WhisperForConditionalGeneration
 
 from modersmal.config import LoraConfig
 from modersmal.errors import RecipeError
-from modersmal.train.average import Held, Stored, Weights
+from modersmal.train.average import Stored, Weights
 from modersmal.train.streams import stream
 
 _FIRST = 15  # what the random stream is for
@@ -93,12 +93,12 @@ def detach(model: nn.Module) -> None:
 class Adapted:
     """Weights of a plain model: the base's, with a checkpoint's adapters merged into them."""
 
-    base: Held
+    base: Weights
     adapters: Stored
     scale: float
 
     @classmethod
-    def of(cls, base: Held, adapters: Stored, config: LoraConfig) -> Weights:
+    def of(cls, base: Weights, adapters: Stored, config: LoraConfig) -> Weights:
         return cls(base, adapters, config.alpha / (config.rank or 1))
 
     def tensor(self, name: str) -> Tensor:

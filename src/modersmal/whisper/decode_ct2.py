@@ -69,6 +69,10 @@ class CTranslate2Decoder:
             for result in results
         ]
 
+    def close(self) -> None:
+        """Give its memory back; it decodes no more."""
+        self._whisper.unload_model()
+
 
 def decoding_cores() -> int:
     """Cores to decode on: as many as OMP_NUM_THREADS allows, if it is set, else all there are."""

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -10,6 +10,7 @@ import ctranslate2
 import torch
 
 from modersmal.errors import ConversionError, ModelError, RecipeError, StoreError
+from modersmal.whisper.aside import set_aside
 from modersmal.whisper.convert import (
     Quantization,
     cached_ctranslate2,
@@ -60,22 +61,32 @@ def open_decoder(
 
 @contextmanager
 def live_decoder(
-    whisper: Whisper, engine: EngineChoice = "auto", say: Say = lambda sentence: None
+    whisper: Whisper,
+    engine: EngineChoice = "auto",
+    say: Say = lambda sentence: None,
+    *,
+    spare_memory: bool = False,
 ) -> Iterator[Decoder]:
     """Decode with weights as they are now, as training's are.
 
-    On a CPU they are converted for CTranslate2 into a folder that is gone afterwards. On a GPU
-    they are there already, where a second copy would take memory from training: `transformers`.
+    On a CPU they are converted for CTranslate2 into a folder that is gone afterwards; to
+    `spare_memory`, the model itself is set aside on disk meanwhile. On a GPU they are there
+    already, where a second copy would take memory from training: `transformers`.
     """
     decoder: Decoder = TransformersDecoder(whisper)
-    if whisper.device.type == "cpu" and engine != "transformers":
-        with tempfile.TemporaryDirectory(prefix="modersmal-") as place:
+    with ExitStack() as afterwards:
+        if whisper.device.type == "cpu" and engine != "transformers":
+            place = Path(afterwards.enter_context(tempfile.TemporaryDirectory(prefix="modersmal-")))
             try:
-                folder = convert_live(whisper, Path(place) / "model")
+                folder = convert_live(whisper, place / "model")
+                if spare_memory:
+                    weights = place / "weights.safetensors"
+                    afterwards.enter_context(set_aside(whisper.model, weights))
                 decoder = CTranslate2Decoder(folder, whisper)
+                afterwards.callback(decoder.close)
             except (ConversionError, StoreError) as error:
                 say(f"Scores are decoded with transformers: {error}")
-    yield decoder
+        yield decoder
 
 
 class _CannotError(Exception):
