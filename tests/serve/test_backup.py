@@ -25,6 +25,7 @@ from modersmal.serve import backup as module
 from modersmal.serve.backup import main, restore, save
 from modersmal.serve.keys import Keys
 from modersmal.serve.serving import database_address
+from modersmal.store.tombstones import Tombstones
 
 ERASED = "e" * 32
 
@@ -111,6 +112,17 @@ def test_a_correction_that_was_erased_since_goes_again(
     assert ERASED in Book(database).tombstones()
     database.close()
     assert not voices.path(ERASED).exists()
+
+
+def test_what_it_says_of_erased_recordings_is_added_to_not_replaced(
+    settings: ServeConfig, tmp_path: Path
+) -> None:
+    tombstones = Tombstones(Path(settings.folder) / "voices")
+    tombstones.bury(["a" * 32])
+    kept = save(settings, tmp_path / "backups")
+    tombstones.bury(["b" * 32])
+    restore(settings, kept)
+    assert tombstones.buried() == {"a" * 32, "b" * 32}
 
 
 def test_what_did_not_change_is_kept_once(settings: ServeConfig, tmp_path: Path) -> None:

@@ -29,8 +29,15 @@ from modersmal.corpus.corrections.book import Book
 from modersmal.corpus.corrections.voices import Voices
 from modersmal.database import Database
 from modersmal.errors import ModersmalError, StoreError
-from modersmal.serve.serving import CORRECTIONS_FOLDER, LOCK_FILE, REQUESTS_FOLDER, database_address
+from modersmal.serve.serving import (
+    CORRECTIONS_FOLDER,
+    LOCK_FILE,
+    RECORDINGS_FOLDER,
+    REQUESTS_FOLDER,
+    database_address,
+)
 from modersmal.store import MANIFEST, verify_manifest, write_manifest, writing
+from modersmal.store.tombstones import Tombstones
 
 _FILES, _SQLITE, _SQL = "files", "database.sqlite", "database.sql"
 _NAME = "%Y%m%dT%H%M%SZ"
@@ -60,7 +67,7 @@ def save(settings: ServeConfig, to: Path, *, keep: int = 14) -> Path:
 
 
 def restore(settings: ServeConfig, backup: Path) -> None:
-    """Bring a backup back, but for corrections that were erased since, where that is known.
+    """Bring a backup back, but for what people have erased since, where that is known.
 
     The server must not run. A server that is started next erases them.
 
@@ -76,12 +83,15 @@ def restore(settings: ServeConfig, backup: Path) -> None:
     with _stopped(folder):
         voices = Voices(folder / CORRECTIONS_FOLDER)
         erased = voices.buried() | _tombstones(settings)
+        recordings = Tombstones(folder / RECORDINGS_FOLDER)
+        erased_recordings = recordings.buried()
         if _is_sqlite(url):
             _restore_sqlite(source, _path_of(url))
         else:
             _restore_postgres(source, url)
         _restore_files(backup / _FILES, folder, url)
         voices.bury(erased - voices.buried())
+        recordings.bury(erased_recordings - recordings.buried())
 
 
 def _complete(to: Path) -> list[Path]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 LOCK_FILE = "server.lock"  # all of these in `serve.folder`
 REQUESTS_FOLDER = "requests"
+RECORDINGS_FOLDER = "voices"
 CORRECTIONS_FOLDER = "corrections"
 _DATABASE_FILE = "modersmal.db"
 
@@ -38,7 +39,7 @@ class Serving:
 
     @property
     def recordings_folder(self) -> Path:
-        return self.folder / "voices"
+        return self.folder / RECORDINGS_FOLDER
 
     @property
     def requests_folder(self) -> Path:

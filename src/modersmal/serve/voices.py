@@ -13,6 +13,7 @@ from modersmal.audio import SAMPLE_RATE
 from modersmal.errors import StoreError
 from modersmal.serve.engine.results import Heard
 from modersmal.store.files import writing
+from modersmal.store.tombstones import TOMBSTONES_FILE, Tombstones
 
 AUDIO_FILE = "audio.flac"
 UPLOAD_FILE = "upload"
@@ -22,7 +23,7 @@ _BLOCK_SAMPLES = 1 << 20
 @dataclass(frozen=True)
 class Voices:
     """Recordings by the id of what they belong to: 16 kHz FLAC, and until it is decoded the file
-    as it came."""
+    as it came. Of those that a person has erased, the ids stay."""
 
     root: Path
 
@@ -88,5 +89,9 @@ class Voices:
         """Remove all recordings but these."""
         there = [one.name for one in self.root.iterdir()] if self.root.is_dir() else []
         for name in there:
-            if name not in known:
+            if name not in known and name != TOMBSTONES_FILE:
                 self.erase(name)
+
+    @property
+    def tombstones(self) -> Tombstones:
+        return Tombstones(self.root)

@@ -17,6 +17,8 @@ from docx import Document
 
 from modersmal.audio import SAMPLE_RATE, decode
 from modersmal.config import LimitsConfig, ServeConfig
+from modersmal.serve.backup import restore, save
+from modersmal.serve.serving import database_address
 
 if TYPE_CHECKING:
     from postgres_server import Postgres
@@ -265,7 +267,35 @@ def test_jobs_are_kept_in_postgres_too(
         assert client.get(f"/jobs/{token}/download?format=srt").status_code == 200
         assert client.delete(f"/jobs/{token}").status_code == 204
         assert client.get(f"/jobs/{token}").status_code == 404
-    assert not list((tmp_path / "voices").iterdir())
+    assert [path.name for path in (tmp_path / "voices").iterdir()] == ["tombstones"]
+
+
+def test_what_was_erased_stays_erased_when_a_backup_is_brought_back(
+    server: Running, tmp_path: Path
+) -> None:
+    settings = ServeConfig(folder=str(tmp_path / "serve"))
+    address = database_address(settings)
+
+    @contextmanager
+    def beside() -> Iterator[httpx.Client]:
+        with (
+            running_beside(server, tmp_path / "serve", settings, database=address) as found,
+            httpx.Client(base_url=found.url, timeout=60) as client,
+        ):
+            yield client
+
+    with beside() as client:
+        stays, goes = (submit(client, CLIP.read_bytes()) for _ in range(2))
+        until(client, stays)
+        until(client, goes)
+        kept = save(settings, tmp_path / "backups")
+        client.delete(f"/jobs/{goes}").raise_for_status()
+    restore(settings, kept)
+    assert len(list((tmp_path / "serve" / "voices").glob("*/audio.flac"))) == 2
+    with beside() as client:
+        assert client.get(f"/jobs/{goes}").status_code == 404
+        assert client.get(f"/jobs/{stays}").json()["state"] == "done"
+    assert len(list((tmp_path / "serve" / "voices").glob("*/audio.flac"))) == 1
 
 
 @pytest.mark.chaos

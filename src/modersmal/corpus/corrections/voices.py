@@ -5,7 +5,6 @@ the voices that is brought back finds there what must go again.
 """
 
 import io
-import os
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -16,9 +15,9 @@ import soundfile
 
 from modersmal.audio import SAMPLE_RATE
 from modersmal.errors import StoreError
-from modersmal.store.files import sync_folder, write_bytes, writing
+from modersmal.store.files import write_bytes, writing
+from modersmal.store.tombstones import TOMBSTONES_FILE, Tombstones
 
-TOMBSTONES_FILE = "tombstones"
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -60,29 +59,11 @@ class Voices:
 
     def bury(self, erased: Collection[str]) -> None:
         """Note that these were erased; on the disk before this returns."""
-        if not erased:
-            return
-        self._make()
-        path = self.folder / TOMBSTONES_FILE
-        lines = "\n".join(["", *sorted(erased), ""])  # what stands before may have been cut short
-        with writing(path):
-            handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-            with open(handle, "ab") as file:
-                file.write(lines.encode())
-                file.flush()
-                os.fsync(file.fileno())
-        sync_folder(self.folder)
+        Tombstones(self.folder).bury(erased)
 
     def buried(self) -> set[str]:
         """The ids that `bury` noted. Raises StoreError where they cannot be read."""
-        path = self.folder / TOMBSTONES_FILE
-        try:
-            lines = path.read_text(encoding="ascii").splitlines()
-        except FileNotFoundError:
-            return set()
-        except (OSError, UnicodeDecodeError) as error:
-            raise StoreError(f"{path} cannot be read: {error}") from error
-        return {line for line in lines if _ID.fullmatch(line)}
+        return Tombstones(self.folder).buried()
 
     def _make(self) -> None:
         with writing(self.folder):

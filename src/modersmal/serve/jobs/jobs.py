@@ -22,6 +22,7 @@ from modersmal.serve.engine.options import Wish
 from modersmal.serve.engine.results import HEARD_FILE, SAMPLES_FILE, Heard, Piece
 from modersmal.serve.jobs.follower import Follower
 from modersmal.serve.jobs.job import UNDER_WAY, Job
+from modersmal.serve.jobs.ledger import Ledger
 from modersmal.serve.jobs.shelf import Place, Shelf
 from modersmal.serve.problems import Problem
 from modersmal.serve.serving import Serving
@@ -75,6 +76,7 @@ class Jobs:
         await asyncio.to_thread(lambda: folder.mkdir(mode=0o700, parents=True))
         lasting = Shelf.lasting_at(self._serving.database, self._serving.recordings_folder)
         self._shelves = [lasting, Shelf.fleeting(folder)]
+        await self._erase_again(lasting)
         await self._erase_unknown(lasting)
         for job in await lasting.do(lambda ledger: ledger.under_way()):
             self._begin(Place(job, lasting))
@@ -162,6 +164,8 @@ class Jobs:
     async def erase(self, place: Place) -> None:
         """Remove all that there is of a job, at once, and what its person has corrected."""
         await self._follower.erased(place.job)
+        if place.shelf.lasting:
+            await place.shelf.handle(lambda voices: voices.tombstones.bury([place.job.id]))
         await self._remove(place)
         await self._follower.erased(place.job)  # of what was agreed to in between
 
@@ -198,6 +202,16 @@ class Jobs:
         if job is not None:
             await self._remove(Place(job, shelf))
             await self._follower.expired(job)
+
+    async def _erase_again(self, shelf: Shelf) -> None:
+        """Remove what its person had erased, and a backup has brought back."""
+        erased = await shelf.handle(lambda voices: voices.tombstones.buried())
+
+        def erase(ledger: Ledger) -> None:
+            for job_id in erased & ledger.ids():
+                ledger.erase(job_id)
+
+        await shelf.do(erase)
 
     async def _erase_unknown(self, shelf: Shelf) -> None:
         """Remove recordings that no job is known of: a server was stopped at a bad moment."""
