@@ -36,13 +36,19 @@ def cached_ctranslate2(folder: Path, quantization: Quantization = "float32") -> 
         StoreError: the cache cannot be written.
     """
     cache = cache_folder() / "ctranslate2"
-    converted = cache / f"{model_hash(folder)[:32]}-{quantization}-{_CONVERSION}"
+    converted = cache / f"{model_hash(folder)[:32]}{_ending(quantization)}"
     if not converted.is_dir():
         with store.writing(cache):
             cache.mkdir(parents=True, exist_ok=True)
             _remove_abandoned(cache)
         to_ctranslate2(str(folder), converted, quantization)
     return converted
+
+
+def is_conversion(converted: Path, quantization: Quantization) -> bool:
+    """Whether a folder that `cached_ctranslate2` gave is there still, in that number format."""
+    named = converted.name.endswith(_ending(quantization))
+    return named and (converted / "model.bin").is_file()
 
 
 def to_ctranslate2(model: str, to: Path, quantization: Quantization = "float32") -> Path:
@@ -83,6 +89,10 @@ def convert_live(whisper: Whisper, to: Path) -> Path:
     with store.writing(to):
         _convert(whisper, to, "float32")
     return to
+
+
+def _ending(quantization: Quantization) -> str:
+    return f"-{quantization}-{_CONVERSION}"
 
 
 def model_hash(folder: Path) -> str:

@@ -83,12 +83,11 @@ class Models:
             child = self._spare if self._spare and self._spare.alive else await Child.start(MODULE)
             self._spare = None
             try:
-                loaded = await self._load(child, choice)
+                loaded = await self._load(child, choice, before=writer)
             except ModersmalError as error:
                 await child.close()
                 self.trouble = f"{choice.release} could not be loaded again: {error}"
                 raise Unavailable(self.trouble) from error
-            loaded.adopt(writer)
             self._writer = loaded
         await self._stand_by()
         return loaded
@@ -136,9 +135,14 @@ class Models:
             await self.look()
             failed = failed + 1 if self.trouble else 0
 
-    async def _load(self, child: Child, choice: Choice) -> Writer:
+    async def _load(self, child: Child, choice: Choice, before: Writer | None = None) -> Writer:
         return await Writer.load(
-            child, choice.model, choice.release, device=self._device, offline=self._offline
+            child,
+            choice.model,
+            choice.release,
+            device=self._device,
+            offline=self._offline,
+            before=before,
         )
 
     async def _taken_spare(self) -> Child:

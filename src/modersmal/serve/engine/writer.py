@@ -25,7 +25,8 @@ _WORTH_IT = 0.95  # of the time that fewer clips together take
 @dataclass(frozen=True)
 class About:
     """What a loaded model is. `tokens` are the Whisper languages that it can write; `language` is
-    its own, where it has one; `device` is what it computes on."""
+    its own, where it has one; `device` is what it computes on, and `converted` where CTranslate2
+    reads it."""
 
     release: str
     language: str | None
@@ -36,6 +37,7 @@ class About:
     windows: bool
     trained: bool
     device: str
+    converted: str
 
     def token_of(self, language: str | None) -> str | None:
         """Whisper's token for a language, None where it is found out by listening.
@@ -122,17 +124,30 @@ class Writer:
 
     @classmethod
     async def load(
-        cls, child: Child, model: str, release: str, *, device: str, offline: bool
+        cls,
+        child: Child,
+        model: str,
+        release: str,
+        *,
+        device: str,
+        offline: bool,
+        before: "Writer | None" = None,
     ) -> "Writer":
-        """Load a model into a process, and try it on known speech.
+        """Load a model into a process, and try it on known speech, or take over what is known of it
+        from the process that had it `before`.
 
         Raises:
             ModersmalError: it cannot be loaded, or what it writes cannot be anything.
         """
-        told = await child.ask({"do": "load", "model": model, "device": device, "offline": offline})
-        await child.ask({"do": "canary"})
+        asked = {"do": "load", "model": model, "device": device, "offline": offline}
+        told = await child.ask(asked | {"converted": before.about.converted if before else None})
         about = About(release=release, **told | {"tokens": frozenset(told["tokens"])})
-        return cls(child, about)
+        writer = cls(child, about)
+        if before:
+            writer._seconds.update(before._seconds)
+        else:
+            await child.ask({"do": "canary"})
+        return writer
 
     async def write(self, parts: Sequence[tuple[str, Span]], task: Task) -> list[Wrote]:
         """Transcribe parts (file of samples, span) in one batch."""
@@ -163,10 +178,6 @@ class Writer:
             if context == nearest and seconds < _WORTH_IT * best_seconds:
                 best, best_seconds = clips, seconds
         return best
-
-    def adopt(self, other: "Writer") -> None:
-        """Take over what was measured of the same model in another process."""
-        self._seconds.update(other._seconds)
 
     def unmeasured(self) -> tuple[int, int] | None:
         """Frames and clips that are still to be measured, None where nothing is."""

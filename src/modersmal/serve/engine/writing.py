@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import ctranslate2
@@ -20,7 +21,7 @@ from modersmal.transcribe.clips import Stretch, stretches_of
 from modersmal.transcribe.engine import Device, compute_type_on, opened_on
 from modersmal.transcribe.formats import Word
 from modersmal.transcribe.speech import Part
-from modersmal.whisper.convert import cached_ctranslate2
+from modersmal.whisper.convert import cached_ctranslate2, is_conversion
 from modersmal.whisper.decode import token_cap
 from modersmal.whisper.decode_ct2 import decoding_cores
 from modersmal.whisper.load import Description, describe
@@ -62,16 +63,22 @@ class _Draft:
 
 
 class Writing:
-    """A model in memory. `trained` says that modersmal trained it, and for which language."""
+    """A model in memory, from the folder `converted`. `trained` says that modersmal trained it, and
+    for which language."""
 
-    def __init__(self, model: Description, whisper: WhisperModel, device: str) -> None:
-        self.about, self.device = model, device
+    def __init__(
+        self, model: Description, whisper: WhisperModel, converted: Path, device: str
+    ) -> None:
+        self.about, self.converted, self.device = model, converted, device
         self.trained = model.language is not None
         self._windowed, self._whisper = whisper, whisper.model
 
     @classmethod
-    def open(cls, model: str, device: Device, offline: bool) -> "Writing":
-        """Load a model from its cached conversion.
+    def open(
+        cls, model: str, device: Device, offline: bool, converted: Path | None = None
+    ) -> "Writing":
+        """Load a model from its cached conversion; which that is takes seconds to find out, unless
+        it is `converted` still.
 
         Raises:
             ModelError, HubError: there is no such model.
@@ -79,17 +86,21 @@ class Writing:
         """
         about = describe(model, offline=offline)
 
-        def on(place: str) -> tuple[WhisperModel, str]:
+        def on(place: str) -> tuple[WhisperModel, Path, str]:
             kind = compute_type_on(about.folder, place)
+            if converted and is_conversion(converted, kind):
+                folder = converted
+            else:
+                folder = cached_ctranslate2(about.folder, kind)
             opened = WhisperModel(
-                str(cached_ctranslate2(about.folder, kind)),
+                str(folder),
                 device=place,
                 compute_type=kind,
                 cpu_threads=decoding_cores(),
             )
             if place != "cpu":  # libraries that are missing are missed only when they compute
                 opened.encode(np.zeros((about.mels, 3000), np.float32))
-            return opened, place
+            return opened, folder, place
 
         return cls(about, *opened_on(device, lambda sentence: None, on))
 

@@ -50,8 +50,9 @@ class Process:
             raise ModelError("no model is loaded")
         return self._opened
 
-    def _load(self, model: str, device: Device, offline: bool) -> Answer:
-        self._opened = Writing.open(model, device, offline)
+    def _load(self, model: str, device: Device, offline: bool, converted: str | None) -> Answer:
+        place = Path(converted) if converted else None
+        self._opened = Writing.open(model, device, offline, place)
         about = self._opened.about
         english = about.vocabulary is Vocabulary.ENGLISH
         known = [] if english else about.vocabulary.languages
@@ -65,6 +66,7 @@ class Process:
             "windows": about.windows or not self._opened.trained,
             "trained": self._opened.trained,
             "device": self._opened.device,
+            "converted": str(self._opened.converted),
         }
 
     def _write(self, parts: Sequence[tuple[str, int, int]], task: dict[str, Any]) -> Answer:
