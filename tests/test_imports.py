@@ -26,6 +26,7 @@ LAYERS = [
         "progress",
         "offline",
         "hardware",
+        "allocator",
     },
     {"corpus"},
     {"whisper"},

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from modersmal.errors import ModelError, StoreError
+from modersmal.whisper import convert
 from modersmal.whisper.convert import cache_folder, cached_ctranslate2, model_hash, to_ctranslate2
 from modersmal.whisper.decode import decode
 from modersmal.whisper.decode_torch import TransformersDecoder
@@ -24,6 +26,21 @@ from talkative import noise, stir
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("MODERSMAL_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
+
+
+def test_what_was_converted_is_not_in_memory_afterwards(
+    tiny_whisper, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models, load = [], convert.load
+
+    def loaded(model: str):
+        whisper = load(model)
+        models.append(weakref.ref(whisper.model))
+        return whisper
+
+    monkeypatch.setattr(convert, "load", loaded)
+    cached_ctranslate2(tiny_whisper())
+    assert [model() for model in models] == [None]
 
 
 def copy_of(folder: Path, to: Path) -> Path:

@@ -19,12 +19,12 @@ from typing import Any
 
 import numpy as np
 
+from modersmal.allocator import keep_little_freed
 from modersmal.corpus.pool import hidden_main
 from modersmal.errors import ModelError
 from modersmal.release.exports import Runtime as Name
 from modersmal.release.runtimes import Device, Runtime, open_runtime
 from modersmal.transcribe.formats import Segment
-from modersmal.whisper.aside import keep_little_freed
 
 _ENDING_S = 5.0
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from modersmal.allocator import give_back_memory
 from modersmal.audio import SAMPLE_RATE
 from modersmal.config import EvaluateConfig
 from modersmal.errors import ModelError
@@ -24,7 +25,6 @@ from modersmal.release.facts import Verdict
 from modersmal.release.golden import Golden
 from modersmal.release.runtimes import Device
 from modersmal.release.trial import Trial, batches, joined, try_out
-from modersmal.whisper.aside import give_back_memory
 from modersmal.whisper.decode import decode
 from modersmal.whisper.decode_torch import TransformersDecoder
 from modersmal.whisper.load import Whisper, load

@@ -18,6 +18,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from modersmal import __version__, store
+from modersmal.allocator import give_back_memory, keep_little_freed
 from modersmal.config import ReleaseConfig
 from modersmal.corpus.lineage import learned_from
 from modersmal.errors import (
@@ -45,7 +46,6 @@ from modersmal.release.timed import timed_windows
 from modersmal.store.files import files_of
 from modersmal.store.releases import Releases
 from modersmal.train.keeping import lineage_of
-from modersmal.whisper.aside import give_back_memory, keep_little_freed
 from modersmal.whisper.heads import find_heads
 from modersmal.whisper.load import CARD_FILE, LEARNED_FROM, Whisper, read_card
 from modersmal.whisper.save import save_complete

@@ -1,8 +1,5 @@
-"""Have memory for one model where there have been two."""
+"""Keep a model's weights on disk while something else needs the memory."""
 
-import ctypes
-import gc
-import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,9 +10,6 @@ from torch import nn
 
 from modersmal import store
 from modersmal.whisper.save import write_tensors
-
-_M_MMAP_THRESHOLD = -3  # of malloc.h
-_LARGE_BYTES = 1 << 20
 
 
 @contextmanager
@@ -35,22 +29,3 @@ def set_aside(model: nn.Module, path: Path) -> Iterator[None]:
         for name, value in parameters.items():
             with safe_open(path, "pt") as file:  # mapped for one tensor at a time
                 value.data = file.get_tensor(name).clone()
-
-
-def give_back_memory() -> None:
-    """Let the system have what models that have gone took: they lie in cycles of references, and
-    glibc keeps for itself what was freed."""
-    gc.collect()
-    if _is_glibc():
-        ctypes.CDLL(None).malloc_trim(0)
-
-
-def keep_little_freed() -> None:
-    """Have this process give back at once what is large; glibc would learn to keep up to 32 MB of
-    each, which for the activations of a model adds up to half a gigabyte (mallopt(3))."""
-    if _is_glibc():
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
-
-
-def _is_glibc() -> bool:
-    return platform.libc_ver()[0] == "glibc"

@@ -13,6 +13,7 @@ from ctranslate2.converters.transformers import WhisperLoader
 from transformers import WhisperFeatureExtractor
 
 from modersmal import store
+from modersmal.allocator import give_back_memory
 from modersmal.errors import ConversionError, ModelError
 from modersmal.store.workspace import cache_folder
 from modersmal.whisper.load import Whisper, load
@@ -42,6 +43,7 @@ def cached_ctranslate2(folder: Path, quantization: Quantization = "float32") -> 
             cache.mkdir(parents=True, exist_ok=True)
             _remove_abandoned(cache)
         to_ctranslate2(str(folder), converted, quantization)
+        give_back_memory()  # who asks will load what was made
     return converted
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from modersmal import audio
+from modersmal.allocator import keep_all_freed
 from modersmal.errors import ModelError
 from modersmal.language import Vocabulary
 from modersmal.logmel import FRAMES_PER_S, HOP_SAMPLES
@@ -143,6 +144,7 @@ def _speech() -> Iterator[np.ndarray]:
 
 
 def main() -> None:
+    keep_all_freed()
     answer_questions(Process().answer)
 
 
