@@ -7,9 +7,16 @@ import ctypes
 import gc
 import platform
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -3, -4, -8  # of malloc.h
+# The environment of a process that is to keep what it once took, for the next time: batch after
+# batch takes the same, and the system would have to clear it again each time. It has to be so from
+# its start on, with one heap: each of several would keep its own, and give it back by other rules.
+KEEP_ALL_FREED = {
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": str(2**62),
+}
+_M_MMAP_THRESHOLD = -3  # of malloc.h
 _LARGE_BYTES = 1 << 20
-_NEVER = 2**31 - 1
 
 
 def give_back_memory() -> None:
@@ -23,20 +30,8 @@ def give_back_memory() -> None:
 def keep_little_freed() -> None:
     """Have this process give back at once what is large; glibc would learn to keep up to 32 MB of
     each, which for the activations of a model adds up to half a gigabyte."""
-    _set(_MMAP_THRESHOLD, _LARGE_BYTES)
-
-
-def keep_all_freed() -> None:
-    """Have this process keep what it once took, for the next time: batch after batch takes the
-    same, and the system would have to clear it again each time."""
-    _set(_ARENA_MAX, 1)  # each of several would keep its own
-    _set(_MMAP_MAX, 0)
-    _set(_TRIM_THRESHOLD, _NEVER)
-
-
-def _set(parameter: int, value: int) -> None:
     if _is_glibc():
-        ctypes.CDLL(None).mallopt(parameter, value)
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
 
 
 def _is_glibc() -> bool:

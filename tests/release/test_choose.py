@@ -70,8 +70,8 @@ def judged(monkeypatch):
     def judge(*rates):
         left = list(rates)
 
-        def score(self, whisper, on_progress):
-            found = real(self, whisper, on_progress)
+        def score(self, whisper, on_progress, **options):
+            found = real(self, whisper, on_progress, **options)
             rate = left.pop(0)
             if isinstance(rate, BaseException):
                 raise rate

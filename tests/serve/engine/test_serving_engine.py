@@ -17,6 +17,7 @@ from serving_releases import add_release, damage
 
 import modersmal
 from encoded_audio import encoded
+from modersmal.allocator import KEEP_ALL_FREED
 from modersmal.audio import SAMPLE_RATE, decode
 from modersmal.config import LimitsConfig
 from modersmal.errors import (
@@ -405,3 +406,9 @@ def test_one_that_ends_every_process_ends_alone(
 
     loop.run(killed_each_time())
     assert texts(loop.run(pieces(engine, heard, patient=True)))
+
+
+def test_the_process_with_the_model_keeps_its_memory(engine: Engine) -> None:
+    """It is flat however batches come and go."""
+    environment = Path(f"/proc/{engine.state().pids[0]}/environ").read_text().split("\0")
+    assert {f"{name}={value}" for name, value in KEEP_ALL_FREED.items()} <= set(environment)

@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from queue import SimpleQueue
 from typing import Any
 
@@ -49,11 +49,13 @@ class Child:
         self._killed = False
 
     @classmethod
-    async def start(cls, module: str) -> "Child":
-        """Start `python -m MODULE`, whose `main` is `answer_questions`."""
+    async def start(cls, module: str, environment: Mapping[str, str] | None = None) -> "Child":
+        """Start `python -m MODULE`, whose `main` is `answer_questions`; what is set already stays
+        as it is in its `environment`."""
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", module, stdin=PIPE, stdout=PIPE, limit=_LINE_BYTES,
             start_new_session=True,  # Ctrl-C is for who asks
+            env={**(environment or {}), **os.environ},
         )  # fmt: skip
         return cls(process)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from modersmal.allocator import KEEP_ALL_FREED
 from modersmal.errors import ModersmalError, Unavailable
 from modersmal.serve.engine.child import Child
 from modersmal.serve.engine.choices import Choice, Choices, choices_of
@@ -33,7 +34,7 @@ class Models:
             choices_of, self._model, self._pinned, offline=self._offline
         )
         choice = await asyncio.to_thread(self._source.chosen)
-        child = await Child.start(MODULE)
+        child = await Child.start(MODULE, KEEP_ALL_FREED)
         try:
             self._writer = await self._load(child, choice)
         except BaseException:
@@ -80,8 +81,7 @@ class Models:
                 raise Unavailable("no model is loaded; try again in a moment")
             await writer.child.close()
             self.restarts += 1
-            child = self._spare if self._spare and self._spare.alive else await Child.start(MODULE)
-            self._spare = None
+            child = await self._taken_spare()
             try:
                 loaded = await self._load(child, choice, before=writer)
             except ModersmalError as error:
@@ -147,12 +147,12 @@ class Models:
 
     async def _taken_spare(self) -> Child:
         spare, self._spare = self._spare, None
-        return spare if spare and spare.alive else await Child.start(MODULE)
+        return spare if spare and spare.alive else await Child.start(MODULE, KEEP_ALL_FREED)
 
     async def _stand_by(self) -> None:
         """Have a process ready that has imported all it needs."""
         if self._spare is None or not self._spare.alive:
-            self._spare = await Child.start(MODULE)
+            self._spare = await Child.start(MODULE, KEEP_ALL_FREED)
 
     @property
     def _source(self) -> Choices:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from modersmal import audio
-from modersmal.allocator import keep_all_freed
 from modersmal.errors import ModelError
 from modersmal.language import Vocabulary
 from modersmal.logmel import FRAMES_PER_S, HOP_SAMPLES
@@ -144,7 +143,6 @@ def _speech() -> Iterator[np.ndarray]:
 
 
 def main() -> None:
-    keep_all_freed()
     answer_questions(Process().answer)
 
 
