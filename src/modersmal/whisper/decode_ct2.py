@@ -70,8 +70,8 @@ class CTranslate2Decoder:
         ]
 
     def close(self) -> None:
-        """Give its memory back; it decodes no more."""
-        self._whisper.unload_model()
+        """Give its memory back before this returns; it decodes no more."""
+        del self._whisper  # `unload_model` leaves it to the threads to do so when they get to it
 
 
 def decoding_cores() -> int:
