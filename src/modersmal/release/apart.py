@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from modersmal.allocator import keep_little_freed
+from modersmal.allocator import give_back_memory, keep_little_freed
 from modersmal.corpus.pool import hidden_main
 from modersmal.errors import ModelError
 from modersmal.release.exports import Runtime as Name
@@ -133,3 +133,4 @@ def _serve(here: Connection, name: Name, place: Path, device: Device, said: Path
         except Exception as error:  # whatever a runtime raises of a model that does not fit
             reason = " ".join(str(error).split())
             here.send((False, f"{name} cannot decode: {type(error).__name__}: {reason}"))
+        give_back_memory()  # what was kept of one batch would stand beside what the next one takes

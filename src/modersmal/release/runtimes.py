@@ -33,7 +33,7 @@ from modersmal.whisper.decode_ct2 import decoding_cores
 Device = Literal["cpu", "cuda"]
 
 _WINDOW_SAMPLES = 30 * SAMPLE_RATE
-_CLIPS_AT_ONCE = 4
+_CLIPS_AT_ONCE = 2  # transformers has what it keeps of them twice at the end
 _NEVER = 2.0  # a probability that nothing has
 _TRIAL = "import sys; from pywhispercpp.model import Model; Model(sys.argv[1]).print_timings()"
 
