@@ -15,6 +15,7 @@ from modersmal.release.choose import choose
 from modersmal.release.source import open_run
 from modersmal.store.remote import Remote
 from modersmal.store.workspace import WORK_VARIABLE
+from modersmal.train import candidates
 from modersmal.train.checkpoint import Checkpoints
 from modersmal.train.dev import DevSet
 
@@ -70,8 +71,9 @@ def judged(monkeypatch):
     def judge(*rates):
         left = list(rates)
 
-        def score(self, whisper, on_progress, **options):
-            found = real(self, whisper, on_progress, **options)
+        def score(self, whisper, on_progress, *, spare_memory):
+            found = real(self, whisper, on_progress, spare_memory=spare_memory)
+            assert spare_memory
             rate = left.pop(0)
             if isinstance(rate, BaseException):
                 raise rate
@@ -98,7 +100,27 @@ def test_the_best_of_all_is_chosen_and_the_reason_told(run, judged):
     assert (whisper.context, whisper.context_floor_s) == ("dynamic", 1.0)
 
 
-def test_what_is_mixed_with_the_base_wins_where_it_is_better(run, trained, judged):
+def base_in_pieces(run, base):
+    """Let the run name a copy of its base whose weights are in a file that an index names."""
+    pieces = shutil.copytree(base, run / "pieces")
+    tensors = load_file(pieces / "model.safetensors")
+    (pieces / "model.safetensors").rename(pieces / "model-00001-of-00001.safetensors")
+    index = {"weight_map": dict.fromkeys(tensors, "model-00001-of-00001.safetensors")}
+    (pieces / "model.safetensors.index.json").write_text(json.dumps(index))
+    told = json.loads((run / "recipe.json").read_text())
+    told["recipe"]["model"] = str(pieces)
+    (run / "recipe.json").write_text(json.dumps(told))
+
+
+@pytest.mark.parametrize("files", ["one", "several"])
+def test_what_is_mixed_with_the_base_wins_where_it_is_better(
+    run, trained, judged, monkeypatch, files
+):
+    """A base in one file is read where it lies, and not once more into memory."""
+    if files == "one":
+        monkeypatch.delattr(candidates, "load")
+    else:
+        base_in_pieces(run, trained / "base")
     judged(0.4, 0.3, 0.35)
     whisper, chosen = chosen_of(run, interpolate=[0.25, 0.5], average_last=2)
     assert chosen.weights == f"{AVERAGED} with 25% of the base"

@@ -103,10 +103,10 @@ def test_a_correction_that_was_erased_since_goes_again(
     if where == "database":
         Book(database).erase([ERASED])
     else:
-        voices.bury([ERASED])
+        voices.tombstones.bury([ERASED])
     database.close()
     restore(settings, kept)
-    assert ERASED in voices.buried()
+    assert ERASED in voices.tombstones.buried()
     database = Database.open(database_address(settings))
     Collection(Book(database), voices).unite()  # as a server does that starts
     assert ERASED in Book(database).tombstones()

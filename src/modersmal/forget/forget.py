@@ -98,7 +98,7 @@ def _erase_rows(book: Book, person_id: str | None) -> set[str]:
         return set(book.erase_person(person_id)) if person_id else set()
     collection = Collection(book, Voices(folder))
     mine = set(collection.erase_person(person_id)) if person_id else set()
-    dead = book.tombstones() | collection.voices.buried()
+    dead = book.tombstones() | collection.voices.tombstones.buried()
     collection.erase(dead & book.ids() | (dead - book.tombstones()))
     for correction_id in dead:  # of voices that were brought back alone
         collection.voices.erase(correction_id)

@@ -26,7 +26,6 @@ from sqlalchemy.engine import URL, make_url
 
 from modersmal.config import ServeConfig, load_recipe
 from modersmal.corpus.corrections.book import Book
-from modersmal.corpus.corrections.voices import Voices
 from modersmal.database import Database
 from modersmal.errors import ModersmalError, StoreError
 from modersmal.serve.serving import (
@@ -81,17 +80,19 @@ def restore(settings: ServeConfig, backup: Path) -> None:
     if not source.is_file():
         raise StoreError(f"{backup} is of another kind of database than the recipe names")
     with _stopped(folder):
-        voices = Voices(folder / CORRECTIONS_FOLDER)
-        erased = voices.buried() | _tombstones(settings)
+        corrections = Tombstones(folder / CORRECTIONS_FOLDER)
         recordings = Tombstones(folder / RECORDINGS_FOLDER)
-        erased_recordings = recordings.buried()
+        erased = {
+            corrections: corrections.buried() | _tombstones(settings),
+            recordings: recordings.buried(),
+        }
         if _is_sqlite(url):
             _restore_sqlite(source, _path_of(url))
         else:
             _restore_postgres(source, url)
         _restore_files(backup / _FILES, folder, url)
-        voices.bury(erased - voices.buried())
-        recordings.bury(erased_recordings - recordings.buried())
+        for tombstones, ids in erased.items():
+            tombstones.bury(ids - tombstones.buried())
 
 
 def _complete(to: Path) -> list[Path]:

@@ -67,7 +67,7 @@ def test_withdrawing_erases_that_recording_alone(collection: Collection) -> None
     collection.withdraw("r1")
     assert collection.book.consent("r1") is None
     assert collection.book.all() == [second]
-    assert collection.book.tombstones() == {first.id} == collection.voices.buried()
+    assert collection.book.tombstones() == {first.id} == collection.voices.tombstones.buried()
     assert not collection.voices.path(first.id).exists()
 
 
@@ -105,7 +105,7 @@ def test_a_backup_of_either_brings_nothing_back(
         (voices.folder / "tombstones").unlink(missing_ok=True)
     collection.unite()
     assert book.ids() == set()
-    assert book.tombstones() == {one.id} == voices.buried()
+    assert book.tombstones() == {one.id} == voices.tombstones.buried()
     assert [path.name for path in voices.folder.iterdir()] == ["tombstones"]
 
 
@@ -121,11 +121,11 @@ def test_what_writing_left_midway_is_removed(collection: Collection) -> None:
 
 def test_a_tombstone_that_was_cut_short_spoils_none(tmp_path: Path) -> None:
     voices = Voices(tmp_path / "voices")
-    voices.bury(["a" * 32])
+    voices.tombstones.bury(["a" * 32])
     with (voices.folder / "tombstones").open("a") as file:
         file.write("b" * 7)
-    voices.bury(["c" * 32, "d" * 32])
-    assert voices.buried() == {"a" * 32, "c" * 32, "d" * 32}
+    voices.tombstones.bury(["c" * 32, "d" * 32])
+    assert voices.tombstones.buried() == {"a" * 32, "c" * 32, "d" * 32}
     with pytest.raises(StoreError, match="no correction"):
         voices.path("../secrets")
 
@@ -273,7 +273,7 @@ def test_rows_have_their_audio_and_what_was_erased_stays_so(
             collection.unite()
         erased |= before - book.ids()
         assert not erased & book.ids()
-        assert book.tombstones() == erased == voices.buried()
+        assert book.tombstones() == erased == voices.tombstones.buried()
         for correction_id in book.ids():
             assert voices.path(correction_id).is_file()
         for correction_id in erased:

@@ -64,7 +64,7 @@ def test_rows_are_those_of_the_segments_whatever_is_done(
             assert one.text == (judged.get(one.id, said) if one.state == "accepted" else said)
             assert desk.voices.path(one.id).is_file()
         dead = desk.book.tombstones()
-        assert dead <= desk.voices.buried()
+        assert dead <= desk.voices.tombstones.buried()
         assert not dead & desk.book.ids()
     job.send("DELETE")
     assert desk.kept(job) == []
@@ -96,7 +96,9 @@ def do(desk: Desk, job: Told, action: str, number: int, text: str, judged: dict[
             desk.client.post(f"/review/{one.id}", json=body).raise_for_status()
     elif action == "leave" and rows:
         assert desk.book.erase_person(rows[0].person_id)
-        desk.voices.bury([one.id for one in rows])  # as the server does, but behind its back
+        desk.voices.tombstones.bury(
+            [one.id for one in rows]
+        )  # as the server does, but behind its back
         for one in rows:
             desk.voices.erase(one.id)
 
@@ -193,6 +195,30 @@ def test_a_job_that_expires_leaves_its_corrections_and_takes_its_consent(office:
     run(work)
 
 
+def test_a_job_that_a_backup_has_brought_back_goes_again_with_its_corrections(
+    office: Office,
+) -> None:
+    """They were agreed to after the job was erased, as far as that backup knows."""
+
+    async def work() -> None:
+        corrections, place = office.corrections(), office.put()
+        await office.agree(corrections, place)
+        await office.edit(corrections, place, "Klockan är halv nio.")
+        (kept,) = corrections.book.all()
+        place.shelf.voices.tombstones.bury([place.job.id])
+
+        jobs = Jobs(office.serving, corrections, lambda: office.now_s)
+        await jobs.start()
+        await jobs.stop()
+        assert place.shelf.ledger.get(place.job.id) is None
+        assert not place.shelf.voices.folder(place.job.id).exists()
+        assert corrections.book.consent(place.job.id) is None
+        assert corrections.book.all() == []
+        assert not corrections.collection.voices.path(kept.id).exists()
+
+    run(work)
+
+
 def test_a_server_that_starts_catches_up(office: Office) -> None:
     """Edited while corrections were off, and killed between erasing a row and its audio."""
 
@@ -207,7 +233,7 @@ def test_a_server_that_starts_catches_up(office: Office) -> None:
         await office.agree(corrections, other)
         await office.edit(corrections, other, "Klockan är halv två.")
         (gone,) = corrections.book.all()
-        corrections.collection.voices.bury([gone.id])
+        corrections.collection.voices.tombstones.bury([gone.id])
         place.shelf.ledger.erase(other.job.id)
 
         again = office.corrections()

@@ -71,7 +71,7 @@ def test_a_person_is_erased_and_others_stay(desk: Desk) -> None:
     assert len(desk.kept(other)) == 1
     assert job.get()["consent"] is False
     assert desk.client.get("/person/export", headers=by(key)).status_code == 404
-    assert kept.id in desk.book.tombstones() & desk.voices.buried()
+    assert kept.id in desk.book.tombstones() & desk.voices.tombstones.buried()
     until(lambda: kept.id in desk.store.forgotten and kept.id not in desk.book.unforgotten())
     job.edit(0, "Klockan är halv nio.")
     assert desk.kept(job) == []

@@ -227,7 +227,7 @@ def test_withdrawing_consent_erases_what_was_kept_of_that_job(desk: Desk, job: T
     assert job.get()["consent"] is False
     assert desk.kept(job) == []
     assert kept.id in desk.book.tombstones()
-    assert kept.id in desk.voices.buried()
+    assert kept.id in desk.voices.tombstones.buried()
     assert not desk.voices.path(kept.id).exists()
     assert len(desk.kept(other)) == 1
     job.edit(0, "Klockan är halv tio.")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,10 +29,12 @@ from modersmal.errors import (
     RecipeError,
     Unavailable,
 )
+from modersmal.serve.engine.child import Answer, Child, Question
 from modersmal.serve.engine.engine import Engine
 from modersmal.serve.engine.hearing import Hearing
 from modersmal.serve.engine.options import Wish
 from modersmal.serve.engine.results import Heard
+from modersmal.whisper.convert import is_conversion
 
 SPEECH = Path(__file__).parents[2] / "data" / "speech"
 CLIP = SPEECH / "03.ogg"
@@ -171,6 +174,26 @@ def test_a_writer_that_is_killed_loses_nothing(loop: Running, engine: Engine, he
     assert loop.run(killed_midway()) == undisturbed
     assert engine.state().restarts == restarts + 2
     assert engine.state().ready
+
+
+def test_what_is_known_of_the_model_is_not_found_out_again(
+    loop: Running, engine: Engine, heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who waits for its text waits for the weights alone: nothing is hashed, tried or timed."""
+    asked, ask = [], Child.ask
+
+    async def note(self: Child, question: Question, **options: Any) -> Answer:
+        asked.append((question["do"], question.get("converted")))
+        return await ask(self, question, **options)
+
+    measured = engine.state().measured
+    monkeypatch.setattr(Child, "ask", note)
+    os.kill(engine.state().pids[0], signal.SIGKILL)
+    assert texts(loop.run(pieces(engine, heard, patient=True)))
+    loading = [one for one in asked if one[0] not in ("write", "measure")]
+    assert [do for do, _ in loading] == ["load"]
+    assert is_conversion(Path(loading[0][1]), "float32")
+    assert measured.items() <= engine.state().measured.items()
 
 
 def test_hearing_that_is_killed_is_done_again(

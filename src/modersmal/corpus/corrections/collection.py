@@ -28,8 +28,8 @@ class Collection:
 
         For when nobody else writes: a server that starts, a backup that was brought back.
         """
-        known, buried = self.book.tombstones(), self.voices.buried()
-        self.voices.bury(known - buried)
+        known, buried = self.book.tombstones(), self.voices.tombstones.buried()
+        self.voices.tombstones.bury(known - buried)
         self.book.erase((known & self.book.ids()) | (buried - known))
         self.voices.keep_only(self.book.ids())
 
@@ -46,14 +46,14 @@ class Collection:
         """
         for correction_id, samples in audio.items():
             self.voices.write(correction_id, samples)
-        self.voices.bury(gone)
+        self.voices.tombstones.bury(gone)
         stands = self.book.settle(recording, saved, gone)
         self._erase_audio(gone if stands else {*gone, *audio})
         return stands
 
     def erase(self, ids: Ids[str]) -> None:
         """Erase these for good."""
-        self.voices.bury(ids)
+        self.voices.tombstones.bury(ids)
         self.book.erase(ids)
         self._erase_audio(ids)
 
@@ -64,9 +64,9 @@ class Collection:
 
     def erase_person(self, person_id: str) -> list[str]:
         """Erase a person: corrections, consents, key. Returns the ids of the corrections."""
-        self.voices.bury([one.id for one in self.book.of_person(person_id)])
+        self.voices.tombstones.bury([one.id for one in self.book.of_person(person_id)])
         ids = self.book.erase_person(person_id)
-        self.voices.bury(ids)  # of one that was saved just now, too
+        self.voices.tombstones.bury(ids)  # of one that was saved just now, too
         self._erase_audio(ids)
         return ids
 

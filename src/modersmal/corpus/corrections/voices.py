@@ -57,13 +57,9 @@ class Voices:
                 with writing(path):
                     path.unlink(missing_ok=True)
 
-    def bury(self, erased: Collection[str]) -> None:
-        """Note that these were erased; on the disk before this returns."""
-        Tombstones(self.folder).bury(erased)
-
-    def buried(self) -> set[str]:
-        """The ids that `bury` noted. Raises StoreError where they cannot be read."""
-        return Tombstones(self.folder).buried()
+    @property
+    def tombstones(self) -> Tombstones:
+        return Tombstones(self.folder)
 
     def _make(self) -> None:
         with writing(self.folder):

@@ -81,7 +81,7 @@ class Corrections(Source):
         """All of them, with what there is against each; what was erased is not named again."""
         with closing(Database.open(self._database, existing=True)) as database:
             book = Book(database, self._now)
-            erased = book.tombstones() | self._voices.buried()
+            erased = book.tombstones() | self._voices.tombstones.buried()
             there = [one for one in book.all() if one.id not in erased]
         faults = [self._fault(one) for one in there]
         set_aside = {

@@ -50,8 +50,8 @@ class Child:
 
     @classmethod
     async def start(cls, module: str, environment: Mapping[str, str] | None = None) -> "Child":
-        """Start `python -m MODULE`, whose `main` is `answer_questions`; what is set already stays
-        as it is in its `environment`."""
+        """Start `python -m MODULE`, whose `main` is `answer_questions`, with more `environment`
+        than this process has; what is set here already stays as it is."""
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", module, stdin=PIPE, stdout=PIPE, limit=_LINE_BYTES,
             start_new_session=True,  # Ctrl-C is for who asks

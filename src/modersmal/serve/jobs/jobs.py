@@ -22,7 +22,6 @@ from modersmal.serve.engine.options import Wish
 from modersmal.serve.engine.results import HEARD_FILE, SAMPLES_FILE, Heard, Piece
 from modersmal.serve.jobs.follower import Follower
 from modersmal.serve.jobs.job import UNDER_WAY, Job
-from modersmal.serve.jobs.ledger import Ledger
 from modersmal.serve.jobs.shelf import Place, Shelf
 from modersmal.serve.problems import Problem
 from modersmal.serve.serving import Serving
@@ -206,12 +205,10 @@ class Jobs:
     async def _erase_again(self, shelf: Shelf) -> None:
         """Remove what its person had erased, and a backup has brought back."""
         erased = await shelf.handle(lambda voices: voices.tombstones.buried())
-
-        def erase(ledger: Ledger) -> None:
-            for job_id in erased & ledger.ids():
-                ledger.erase(job_id)
-
-        await shelf.do(erase)
+        for job in await shelf.do(lambda ledger: [ledger.get(one) for one in erased]):
+            if job is not None:
+                await self._follower.erased(job)
+                await self._remove(Place(job, shelf))
 
     async def _erase_unknown(self, shelf: Shelf) -> None:
         """Remove recordings that no job is known of: a server was stopped at a bad moment."""
