@@ -60,5 +60,8 @@ def test_weights_that_do_not_belong_are_refused(tmp_path):
     one, _ = stored(tmp_path / "one", 1, names=("weight",))
     with pytest.raises(CheckpointError, match="no bias"):
         put_into(nn.Linear(3, 1), one)
+    other = Held({"weight": torch.ones(3, 2)})
+    with pytest.raises(CheckpointError, match=r"weight is \(3,\) in one and \(3, 2\) in another"):
+        Mixture.mean([one, other]).tensor("weight")
     with pytest.raises(CheckpointError, match="cannot be read"):
         Stored(tmp_path)

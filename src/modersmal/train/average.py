@@ -70,7 +70,10 @@ class Held:
 
 @dataclass(frozen=True)
 class Mixture:
-    """A weighted sum of weights; one alone, with weight 1, comes out as it is."""
+    """A weighted sum of weights; one alone, with weight 1, comes out as it is.
+
+    Raises CheckpointError where they are of different models.
+    """
 
     parts: Sequence[tuple[float, Weights]]
 
@@ -88,7 +91,13 @@ class Mixture:
         # Nothing changes when it is added to -0.0; 0.0 would take the sign of a -0.0 away.
         total = torch.full_like(value, -0.0, dtype=torch.float64, requires_grad=False)
         for place, (weight, each) in enumerate(self.parts):
-            _add(total, weight, each.tensor(name) if place else value)
+            part = each.tensor(name) if place else value
+            if part.shape != total.shape:
+                raise CheckpointError(
+                    f"weights of different models cannot be mixed: {name} is "
+                    f"{tuple(total.shape)} in one and {tuple(part.shape)} in another"
+                )
+            _add(total, weight, part)
         return total.to(value.dtype)
 
 
